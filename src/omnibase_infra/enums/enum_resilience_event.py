@@ -1,0 +1,16 @@
+"""What observers can hear."""
+
+from enum import StrEnum
+
+
+class EnumResilienceEvent(StrEnum):
+    """The kind of a resilience event."""
+
+    RETRY = "retry"
+    """An attempt failed and another follows after a wait."""
+    RETRY_GAVE_UP = "retry_gave_up"
+    """An attempt failed and none follows."""
+    CIRCUIT_STATE = "circuit_state"
+    """A circuit moved from one state to another."""
+    REJECTED = "rejected"
+    """A policy refused a call before it was made."""

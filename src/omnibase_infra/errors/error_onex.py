@@ -1,0 +1,255 @@
+"""The root of every error that leaves this package.
+
+Errors are raised by the thousand while a dependency is down, so construction only stores: nothing is formatted, no
+stack is walked, and the pydantic views (``context``, ``model``) are built, and pydantic itself is imported, when
+somebody reads them.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Self
+from uuid import UUID, uuid4
+
+from omnibase_infra.enums import EnumCircuitState, EnumCoreErrorCode
+from omnibase_infra.utils.util_correlation import correlation_id_var
+from omnibase_infra.utils.util_sanitize import sanitize, sanitize_value
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from omnibase_infra.errors.model_infra_error_context import ModelInfraErrorContext
+    from omnibase_infra.errors.model_onex_error_record import ModelOnexErrorRecord
+
+
+class ModelOnexError(Exception):
+    """An error with a code, a correlation id and a context, and without secrets.
+
+    Args:
+        message: What happened, in words. It passes the sanitiser.
+        error_code: Defaults to the class's own code.
+        context: Where it happened. A correlation id or retry hint given here by keyword wins over the context's.
+        correlation_id: Defaults to the context's, then to the current one, then to a new uuid4.
+        retry_after_seconds: When another try makes sense, in seconds, 0 or more.
+        circuit_state: The state of the circuit that refused the call.
+        rejected_by: Name of our own policy that refused the call; None when the failure came from outside.
+        **details: Anything else worth recording (``host=``, ``port=``, ``retry_count=``); each passes the sanitiser,
+            None is left out.
+
+    Raises:
+        ValueError: When ``retry_after_seconds`` is negative or not finite, or an id or state is malformed.
+    """
+
+    default_code: ClassVar[EnumCoreErrorCode] = EnumCoreErrorCode.OPERATION_FAILED
+    http_status: ClassVar[int] = 500
+
+    _error_code: EnumCoreErrorCode | None = None
+    _context: ModelInfraErrorContext | None = None
+    _correlation_id: UUID | None = None
+    _retry_after_seconds: float | None = None
+    _details: dict[str, JsonValue] | None = None
+    _describe: Callable[[], str] | None = None
+    circuit_state: EnumCircuitState | None = None
+    rejected_by: str | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error_code: EnumCoreErrorCode | None = None,
+        context: ModelInfraErrorContext | None = None,
+        correlation_id: UUID | str | None = None,
+        retry_after_seconds: float | None = None,
+        circuit_state: EnumCircuitState | str | None = None,
+        rejected_by: str | None = None,
+        **details: object,
+    ) -> None:
+        super().__init__(sanitize(str(message)))
+        if error_code is not None:
+            self._error_code = error_code
+        if context is not None:
+            self._context = context
+            if correlation_id is None:
+                correlation_id = context.correlation_id
+        if correlation_id is None:
+            correlation_id = correlation_id_var.get()
+        if correlation_id is not None:
+            self._correlation_id = correlation_id if isinstance(correlation_id, UUID) else _uuid(correlation_id)
+        if retry_after_seconds is not None:
+            if not 0 <= retry_after_seconds < math.inf:
+                raise ValueError(f"retry_after_seconds = {retry_after_seconds}: must be 0 or more seconds, and finite")
+            self._retry_after_seconds = float(retry_after_seconds)
+        if circuit_state is not None:
+            self.circuit_state = EnumCircuitState(circuit_state)
+        if rejected_by is not None:
+            self.rejected_by = rejected_by
+        if details:
+            self._details = {key: sanitize_value(key, value) for key, value in details.items() if value is not None}
+
+    @classmethod
+    def of_policy(
+        cls,
+        describe: Callable[[], str],
+        context: ModelInfraErrorContext,
+        *,
+        correlation_id: UUID | None = None,
+        retry_after_seconds: float | None = None,
+        circuit_state: EnumCircuitState | None = None,
+        rejected_by: str | None = None,
+        details: dict[str, JsonValue] | None = None,
+    ) -> Self:
+        """The constructor of our own policies: nothing to check or to clean, and no sentence made before it is read.
+
+        Args:
+            describe: Makes the message out of our own words and names that are already clean.
+            context: Where it happened; shared by the errors of one place.
+            correlation_id: The current one when None.
+            retry_after_seconds: As in the constructor, like the rest.
+            circuit_state: …
+            rejected_by: …
+            details: …
+        """
+        error = cls.__new__(cls)
+        error._describe = describe
+        error._context = context
+        if correlation_id is None:
+            correlation_id = correlation_id_var.get()
+        if correlation_id is not None:
+            error._correlation_id = correlation_id
+        error._retry_after_seconds = retry_after_seconds
+        error._details = details
+        error.circuit_state = circuit_state
+        error.rejected_by = rejected_by
+        return error
+
+    @property
+    def message(self) -> str:
+        """What happened, in words."""
+        describe = self._describe
+        if describe is not None:
+            self.args = (describe(),)
+            self._describe = None
+        return str(self.args[0]) if self.args else ""
+
+    @property
+    def error_code(self) -> EnumCoreErrorCode:
+        """The given code, else the code of the class."""
+        return self._error_code or self.default_code
+
+    @property
+    def correlation_id(self) -> UUID:
+        """The id of the logical call this error belongs to."""
+        found = self._correlation_id
+        if found is None:
+            # One atomic step: threads that share the error agree on its id.
+            found = self.__dict__.setdefault("_correlation_id", uuid4())
+        return found
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """When another try makes sense, in seconds; None when nobody said."""
+        if self._retry_after_seconds is not None:
+            return self._retry_after_seconds
+        return self._context.retry_after_seconds if self._context else None
+
+    @property
+    def retry_count(self) -> int | None:
+        """Attempts made before this error was raised; None when no retry was involved."""
+        count = self._details.get("retry_count") if self._details else None
+        return count if isinstance(count, int) else None
+
+    @property
+    def context(self) -> ModelInfraErrorContext:
+        """The frozen context, with the correlation id and the retry hint of this error filled in."""
+        from omnibase_infra.errors.model_infra_error_context import ModelInfraErrorContext
+
+        given = self._context or ModelInfraErrorContext()
+        filled = {"correlation_id": self.correlation_id, "retry_after_seconds": self.retry_after_seconds}
+        if (
+            given.correlation_id != filled["correlation_id"]
+            or given.retry_after_seconds != filled["retry_after_seconds"]
+        ):
+            given = self._context = given.model_copy(update=filled)
+        return given
+
+    @property
+    def model(self) -> ModelOnexErrorRecord:
+        """The error as a pydantic record."""
+        from omnibase_infra.errors.model_onex_error_record import ModelOnexErrorRecord
+
+        fields = self.context.model_dump(
+            mode="json", exclude_none=True, exclude={"correlation_id", "retry_after_seconds"}
+        )
+        return ModelOnexErrorRecord(
+            error_type=type(self).__name__,
+            message=self.message,
+            error_code=self.error_code,
+            http_status=self.http_status,
+            correlation_id=self.correlation_id,
+            retry_after_seconds=self.retry_after_seconds,
+            circuit_state=self.circuit_state,
+            rejected_by=self.rejected_by,
+            context={**fields, **(self._details or {})},
+        )
+
+    def model_dump(self) -> dict[str, object]:
+        """The record as plain Python data."""
+        return self.model.model_dump()
+
+    def model_dump_json(self) -> str:
+        """The record as JSON."""
+        return self.model.model_dump_json()
+
+    def __str__(self) -> str:
+        return f"[{self.error_code}] {self.message}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[..., ModelOnexError], tuple[type[Self], tuple[object, ...]], dict[str, object]]:
+        self._settle()
+        return _restore, (type(self), self.args), dict(self.__dict__)
+
+    def __copy__(self) -> Self:
+        clone = self._clone()
+        clone.__dict__.update(self.__dict__)
+        return clone
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        clone = self._clone()
+        memo[id(self)] = clone
+        clone.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return clone
+
+    def _settle(self) -> None:
+        """Make what is made when first read: an id made later would differ in each copy."""
+        _ = self.correlation_id, self.message
+
+    def _clone(self) -> Self:
+        self._settle()
+        clone = type(self).__new__(type(self))
+        clone.args = self.args
+        # The chain is shared, not copied: it holds the driver's exception, which need not be copyable.
+        clone.__cause__, clone.__context__ = self.__cause__, self.__context__
+        clone.__suppress_context__ = self.__suppress_context__
+        return clone
+
+
+def _restore(cls: type[ModelOnexError], args: tuple[object, ...]) -> ModelOnexError:
+    error = cls.__new__(cls)
+    error.args = args
+    return error
+
+
+def _uuid(value: object) -> UUID:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        raise ValueError("correlation_id: must be a UUID or a UUID string") from None
+
+
+OnexError = ModelOnexError
