@@ -1,0 +1,101 @@
+"""From any exception to one failure kind: the one place every policy asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
+from typing import Final, cast
+
+from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType
+from omnibase_infra.errors import ModelOnexError
+from omnibase_infra.infrastructure.resilience.transports.builtin import classify_builtin, classify_onex
+from omnibase_infra.infrastructure.resilience.transports.failure import Failure
+
+Classifier = Callable[[BaseException, tuple[str, ...]], Failure | None]
+"""What each file of this folder offers as ``classify``: it gets an exception, and the names of the driver's classes
+along its MRO, the most derived first; None leaves it to the builtin rules."""
+
+_FILES: Final = {
+    "asyncpg": "asyncpg",
+}
+"""Top-level package of an exception's class → the file here that knows it. No driver is imported to find out."""
+
+_UNMENDABLE: Final = (
+    EnumFailureKind.ABANDONED,
+    EnumFailureKind.CALLER,
+    EnumFailureKind.AUTHENTICATION,
+    EnumFailureKind.REJECTED,
+)
+"""Kinds that decide for a whole exception group: while one of these is in it, another attempt would fail too."""
+
+
+def classify(exc: BaseException, transport: EnumInfraTransportType | None = None) -> EnumFailureKind:
+    """Say what a failure is, in the words every policy acts on.
+
+    Args:
+        exc: Any exception, a driver's or an ONEX error.
+        transport: The transport of the failed call.
+    """
+    return failure_of(exc, transport).kind
+
+
+def failure_of(exc: BaseException, transport: EnumInfraTransportType | None = None) -> Failure:
+    """Classify, with the driver's code, the server's hint, and the rule that decided.
+
+    A failure is classified once: the finding travels up the stack on the exception itself. Errors of the caller and
+    cancellations are left as they are, to the attribute.
+    """
+    # The dictionary itself: an exception with attributes of its own making can neither be misread nor refuse.
+    known: object = exc.__dict__.get(_FINDING)
+    if isinstance(known, _Finding) and known.transport is transport:
+        return known.failure
+    failure = _rule_for(type(exc))(exc)  # type: ignore[arg-type]  # typeshed: a class is hashable by its metaclass
+    if failure.kind not in _LEFT_AS_IS:
+        exc.__dict__[_FINDING] = _Finding(transport, failure)
+    return failure
+
+
+_FINDING: Final = "_onex_finding"
+_LEFT_AS_IS: Final = (EnumFailureKind.CALLER, EnumFailureKind.ABANDONED)
+
+
+class _Finding:
+    __slots__ = ("failure", "transport")
+
+    def __init__(self, transport: EnumInfraTransportType | None, failure: Failure) -> None:
+        self.transport = transport
+        self.failure = failure
+
+
+@lru_cache(maxsize=1024)
+def _rule_for(cls: type[BaseException]) -> Callable[[BaseException], Failure]:
+    if issubclass(cls, ModelOnexError):
+        return cast("Callable[[BaseException], Failure]", classify_onex)
+    if issubclass(cls, BaseExceptionGroup):
+        return cast("Callable[[BaseException], Failure]", _classify_group)
+    for base in cls.__mro__:
+        package = _package(base)
+        if package in _FILES:
+            names = tuple(known.__name__ for known in cls.__mro__ if _package(known) == package)
+            driver = _classifier(package)
+            return lambda exc: driver(exc, names) or classify_builtin(exc)
+    return classify_builtin
+
+
+def _classifier(package: str) -> Classifier:
+    return cast("Classifier", import_module(f"{__package__}.{_FILES[package]}").classify)
+
+
+def _package(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
+
+
+def _classify_group(exc: BaseExceptionGroup[BaseException]) -> Failure:
+    """A group is what its gravest member is; among members that another attempt may mend, the first speaks."""
+    members = [failure_of(member) for member in exc.exceptions]
+    for kind in _UNMENDABLE:
+        for member in members:
+            if member.kind is kind:
+                return member
+    return members[0]
