@@ -1,0 +1,642 @@
+"""Circuit breakers, one factory a transport, all faces of the machine in `rules/circuit.py`.
+
+This module owns what the rule must not have: the clock, the lock, the decorator, and the errors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar, cast
+from weakref import WeakValueDictionary
+
+import circuitbreaker
+
+from omnibase_infra.enums import (
+    EnumCircuitState,
+    EnumFailureKind,
+    EnumInfraTransportType,
+    EnumResilienceEvent,
+    EnumUnset,
+)
+from omnibase_infra.errors import InfraUnavailableError, ProtocolConfigurationError
+from omnibase_infra.infrastructure.resilience.decorate import (
+    guarded,
+    is_async,
+    protect,
+    qualified_name,
+    refuse_deferred,
+)
+from omnibase_infra.infrastructure.resilience.observers import emit, is_listened_to
+from omnibase_infra.infrastructure.resilience.rules import circuit as rule
+from omnibase_infra.infrastructure.resilience.translate import translate
+from omnibase_infra.infrastructure.resilience.transports import classify
+from omnibase_infra.utils.util_correlation import correlation_id_var
+from omnibase_infra.utils.util_sanitize import sanitize
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from omnibase_infra.errors import ModelInfraErrorContext
+    from omnibase_infra.infrastructure.resilience.rules.circuit import Generation
+    from omnibase_infra.models.resilience import ModelCircuitBreakerConfig
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+ExpectedException = type[Exception] | Iterable[type[Exception]] | Callable[..., bool]
+"""What counts as a failure: a class, several, or a predicate of the exception (or of its type and itself)."""
+
+_NEVER_COUNTED: Final = (EnumFailureKind.REJECTED, EnumFailureKind.ABANDONED)
+
+_RECORDED: Final = rule.COUNTED | {EnumFailureKind.THROTTLED}
+
+
+@dataclass(slots=True, eq=False)
+class _Block:
+    """A `with` block that has been entered."""
+
+    breaker: InfrastructureCircuitBreaker
+    admitted: Generation
+    started: float
+
+
+_entered: ContextVar[tuple[_Block, ...]] = ContextVar("onex_entered_breakers", default=())
+"""The `with` blocks that this task or thread is in, innermost last: where each finds its generation again."""
+
+
+class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
+    """One circuit, whatever number of functions it guards.
+
+    Use it as a decorator, through `call`, or as a `with` / `async with` block, from any number of tasks, event loops
+    and threads. No lock is held while the guarded function runs.
+
+    Args:
+        config: The numbers; the generic ones of the ``[defaults]`` preset when None.
+        name: Shown in errors and to `circuitbreaker.CircuitBreakerMonitor`. An unnamed breaker takes its transport and
+            the qualified name of the first function it guards.
+        transport: Transport of the guarded calls.
+        expected_exception: Replaces the classification for counting: a class, several, or a predicate. Cancellations
+            and rejections by our own policies never count.
+        fallback_function: Called with the call's arguments while the circuit is open; sync or async.
+        translate: Raise the function's own failures as ONEX errors too, not only the rejections.
+        clock: Monotonic time in seconds.
+        rng: Source of the recovery's jitter, in [0, 1).
+
+    Raises:
+        ProtocolConfigurationError: When an argument is not usable.
+    """
+
+    def __init__(
+        self,
+        config: ModelCircuitBreakerConfig | None = None,
+        *,
+        name: str | None = None,
+        transport: EnumInfraTransportType | None = None,
+        expected_exception: ExpectedException | None = None,
+        fallback_function: Callable[..., object] | None = None,
+        translate: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        from omnibase_infra.models.resilience import ModelCircuitBreakerConfig
+
+        config = ModelCircuitBreakerConfig() if config is None else config
+        _require("config", config, ModelCircuitBreakerConfig, "a ModelCircuitBreakerConfig")
+        if name is not None:
+            _require("name", name, str, "text")
+            if not name.strip():
+                raise ProtocolConfigurationError("name is empty: give a name, or leave it out", parameter="name")
+        if transport is not None:
+            _require("transport", transport, EnumInfraTransportType, "an EnumInfraTransportType")
+        if fallback_function is not None:
+            _require("fallback_function", fallback_function, Callable, "callable")
+        _require("clock", clock, Callable, "callable")
+        _require("rng", rng, Callable, "callable")
+        super().__init__(
+            failure_threshold=config.failure_threshold,
+            recovery_timeout=config.recovery_timeout,
+            name=name if name is None else sanitize(name),
+            fallback_function=fallback_function,
+        )
+        self.config = config
+        self.transport = transport
+        self.expected_exception = expected_exception
+        self.last_failure_kind: EnumFailureKind | None = None
+        self._expected = None if expected_exception is None else _predicate(expected_exception)
+        self._translate = translate
+        self._clock = clock
+        self._rng = rng
+        self._circuit = rule.Circuit(config)
+        # Re-entrant: a garbage collection inside a transition may close a generator that this breaker guards.
+        self._lock = threading.RLock()
+        self._blocks: dict[_Block, None] = {}
+        self.settings: dict[str, object] = {
+            **dict(config),
+            "transport": transport,
+            "expected_exception": expected_exception,
+            "fallback_function": fallback_function,
+            "translate": translate,
+            "clock": clock,
+            "rng": rng,
+        }
+
+    @property
+    def failure_threshold(self) -> int:
+        """Consecutive counted failures that open the circuit."""
+        return self.config.failure_threshold
+
+    @property
+    def recovery_timeout(self) -> float:
+        """Seconds an open circuit waits before its first probe."""
+        return self.config.recovery_timeout
+
+    @property
+    def success_threshold(self) -> int:
+        """Successful probes that close the circuit."""
+        return self.config.success_threshold
+
+    @property
+    def half_open_max_calls(self) -> int:
+        """Probes under way at a time."""
+        return self.config.half_open_max_calls
+
+    @property
+    def state(self) -> EnumCircuitState:
+        """The state that the next call meets."""
+        return rule.state_at(self._circuit, self._clock())
+
+    @property
+    def opened(self) -> bool:
+        """Whether the next call is refused for the state's sake."""
+        return self.state in (EnumCircuitState.OPEN, EnumCircuitState.ISOLATED)
+
+    @property
+    def closed(self) -> bool:
+        """Whether calls pass and are counted."""
+        return self.state is EnumCircuitState.CLOSED
+
+    @property
+    def failure_count(self) -> int:
+        """Consecutive counted failures: so far while closed, else those that led here."""
+        return self._circuit.generation.failures
+
+    @property
+    def open_remaining(self) -> int:
+        """Whole seconds until the circuit may be probed, rounded up; 0 when it need not wait."""
+        now = self._clock()
+        return ceil(self._circuit.open_until - now) if rule.state_at(self._circuit, now) is rule.OPEN else 0
+
+    @property
+    def last_failure(self) -> None:
+        """Always None: a kept exception keeps its frames alive, and may tell secrets. See `last_failure_kind`."""
+        return None
+
+    def reset(self) -> None:
+        """Close the circuit and forget every count."""
+        self._change(lambda: rule.close(self._circuit))
+
+    def trip(self) -> None:
+        """Open the circuit for its recovery time, as if the threshold had been reached.
+
+        An isolated or disabled circuit stays as it is.
+        """
+        self._change(lambda: rule.trip(self._circuit, self._clock(), self._rng()))
+
+    def isolate(self) -> None:
+        """Refuse every call until `reset`."""
+        self._change(lambda: rule.isolate(self._circuit))
+
+    def disable(self) -> None:
+        """Let every call pass and count nothing until `reset`."""
+        self._change(lambda: rule.disable(self._circuit))
+
+    def __call__(self, wrapped: Callable[P, R]) -> Callable[P, R]:
+        """Guard a function of any kind; it keeps its name, signature and type.
+
+        Raises:
+            TypeError: When `wrapped` cannot be guarded.
+        """
+        protected = protect(wrapped, self)
+        circuitbreaker.CircuitBreakerMonitor.register(self)
+        return protected
+
+    decorate = __call__
+
+    def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Make one guarded call; await what it returns when `func` is a coroutine function.
+
+        Raises:
+            InfraUnavailableError: When the circuit refuses the call and there is no fallback.
+        """
+        return guarded(func, self)(*args, **kwargs)
+
+    async def call_async(
+        self, func: Callable[P, Coroutine[object, None, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The base library's name for `call` on a coroutine function."""
+        return await self.call(func, *args, **kwargs)
+
+    call_generator = call
+    call_async_generator = call
+
+    def __enter__(self) -> Self:
+        started = self._clock()
+        admitted = self._circuit.passing or self._admit(self._context("with block"), started)
+        if isinstance(admitted, InfraUnavailableError):
+            try:
+                raise admitted
+            finally:
+                del admitted
+        block = _Block(self, admitted, started)
+        self._blocks[block] = None
+        _entered.set((*_entered.get(), block))
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        blocks = _entered.get()
+        block = next((known for known in reversed(blocks) if known.breaker is self), None)
+        _entered.set(tuple(known for known in blocks if known is not block))
+        with self._lock:
+            if block is None or block not in self._blocks:
+                # Left in another context than entered, as frameworks do with generators. The oldest block is settled
+                # in its place: so every place comes back once, and no late result passes for a probe's.
+                block = next(iter(self._blocks))
+            del self._blocks[block]
+        if exc is None:
+            self._succeed(block.admitted, block.started)
+            return
+        error = self._fail(block.admitted, exc, block.started, "with block")
+        try:
+            if error is not exc:
+                raise error from exc
+        finally:
+            del error
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(exc_type, exc, traceback)
+
+    def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
+        """Guard a coroutine function. While closed this adds two attribute reads to a successful call."""
+        operation = self._introduce(fn)
+        context = self._context(operation)
+        circuit, clock, fallback = self._circuit, self._clock, self.fallback_function
+
+        async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            started = 0.0
+            admitted = circuit.passing
+            if admitted is None:
+                started = clock()
+                answer = self._admit(context, started)
+                if isinstance(answer, InfraUnavailableError):
+                    if fallback is None:
+                        try:
+                            raise answer
+                        finally:
+                            del answer
+                    instead = fallback(*args, **kwargs)
+                    return cast("T", await instead if inspect.isawaitable(instead) else instead)
+                admitted = answer
+            try:
+                result = await fn(*args, **kwargs)
+            except BaseException as exc:
+                error = self._fail(admitted, exc, started, operation)
+                try:
+                    if error is exc:
+                        raise
+                    raise error from exc
+                finally:
+                    del error  # else it and this frame would hold each other until a garbage collection
+            if admitted.listening:
+                self._succeed(admitted, started)
+            return result
+
+        return call
+
+    def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
+        """Guard a plain function.
+
+        Raises:
+            TypeError: When the fallback is async: a plain function cannot await it.
+        """
+        if self.fallback_function is not None and is_async(self.fallback_function):
+            raise TypeError(f"{qualified_name(fn)} is a plain function: an async fallback can only serve an async one")
+        operation = self._introduce(fn)
+        context = self._context(operation)
+        circuit, clock, fallback = self._circuit, self._clock, self.fallback_function
+
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            started = 0.0
+            admitted = circuit.passing
+            if admitted is None:
+                started = clock()
+                answer = self._admit(context, started)
+                if isinstance(answer, InfraUnavailableError):
+                    if fallback is None:
+                        try:
+                            raise answer
+                        finally:
+                            del answer
+                    return cast("T", fallback(*args, **kwargs))
+                admitted = answer
+            try:
+                result = fn(*args, **kwargs)
+                refuse_deferred(fn, result)
+            except BaseException as exc:
+                error = self._fail(admitted, exc, started, operation)
+                try:
+                    if error is exc:
+                        raise
+                    raise error from exc
+                finally:
+                    del error  # else it and this frame would hold each other until a garbage collection
+            if admitted.listening:
+                self._succeed(admitted, started)
+            return result
+
+        return call
+
+    def _introduce(self, fn: Callable[..., object]) -> str:
+        operation = qualified_name(fn)
+        if self._name is None:
+            self._name = f"{self.transport}:{operation}" if self.transport else operation
+            circuitbreaker.CircuitBreakerMonitor.register(self)
+        return operation
+
+    def _context(self, operation: str) -> ModelInfraErrorContext:
+        from omnibase_infra.errors.model_infra_error_context import call_context
+
+        return call_context(self.transport, operation, self._name or "circuit_breaker")
+
+    def _admit(self, context: ModelInfraErrorContext, now: float) -> Generation | InfraUnavailableError:
+        """Ask the rule; return what the call belongs to, or the error that refuses it."""
+        circuit = self._circuit
+        with self._lock:
+            before = circuit.generation
+            admitted = rule.admit(circuit, now)
+            after = circuit.generation
+            retry_after = None if admitted else rule.retry_after(circuit, now)
+        if after is not before:
+            self._announce(before, after)
+        if admitted is not None:
+            return admitted
+        name = context.target_name or "circuit_breaker"
+        if is_listened_to(EnumResilienceEvent.REJECTED):
+            emit(
+                EnumResilienceEvent.REJECTED,
+                policy="circuit_breaker",
+                name=name,
+                transport=self.transport,
+                operation=context.operation,
+                correlation_id=correlation_id_var.get(),
+                state=after.state,
+                retry_after_seconds=retry_after,
+            )
+        error = InfraUnavailableError.of_policy(
+            partial(_refusal, name, retry_after),
+            context,
+            retry_after_seconds=retry_after,
+            circuit_state=after.state,
+            rejected_by=name,
+        )
+        error.__cause__ = circuitbreaker.CircuitBreakerError(self)
+        return error
+
+    def _succeed(self, admitted: Generation, started: float) -> None:
+        now = self._clock()
+        with self._lock:
+            before = self._circuit.generation
+            rule.succeed(self._circuit, admitted, now, duration=now - started, chance=self._rng())
+            after = self._circuit.generation
+        if after is not before:
+            self._announce(before, after)
+
+    def _fail(self, admitted: Generation, exc: BaseException, started: float, operation: str) -> BaseException:
+        """Record a failed call and return the error that the caller is to see."""
+        kind = EnumFailureKind.ABANDONED
+        try:
+            kind = self._kind_of(exc)
+        finally:
+            # Also when the user's predicate raises: the place must come back.
+            now = self._clock()
+            with self._lock:
+                before = self._circuit.generation
+                rule.fail(self._circuit, admitted, kind, now, duration=now - started, chance=self._rng())
+                after = self._circuit.generation
+            if kind in _RECORDED:
+                self.last_failure_kind = kind
+        if after is not before:
+            self._announce(before, after)
+        if not self._translate:
+            return exc
+        return translate(exc, transport=self.transport, operation=operation, target_name=self._name)
+
+    def _kind_of(self, exc: BaseException) -> EnumFailureKind:
+        if not isinstance(exc, Exception):
+            return EnumFailureKind.ABANDONED
+        kind = classify(exc, self.transport)
+        if self._expected is None or kind in _NEVER_COUNTED:
+            return kind
+        if not self._expected(exc):
+            return EnumFailureKind.CALLER
+        return kind if kind in rule.COUNTED else EnumFailureKind.UNAVAILABLE
+
+    def _change(self, transition: Callable[[], None]) -> None:
+        with self._lock:
+            before = self._circuit.generation
+            transition()
+            after = self._circuit.generation
+        self._announce(before, after)
+
+    def _announce(self, before: Generation, after: Generation) -> None:
+        if before.state is not after.state:
+            emit(
+                EnumResilienceEvent.CIRCUIT_STATE,
+                policy="circuit_breaker",
+                name=self._name or "circuit_breaker",
+                transport=self.transport,
+                previous_state=before.state,
+                state=after.state,
+            )
+
+
+CircuitBreaker = InfrastructureCircuitBreaker
+"""The recovery document's name for the same machine: ``CircuitBreaker(ModelCircuitBreakerConfig(...))``."""
+
+
+def _refusal(name: str, retry_after: float | None) -> str:
+    when = "until it is reset" if retry_after is None else f"for another {retry_after:.3g} s"
+    return f"Circuit breaker open: '{name}' rejects calls {when}"
+
+
+def _require(parameter: str, value: object, kind: object, allowed: str) -> None:
+    if not isinstance(value, cast("type", kind)):
+        message = f"{parameter} is a {type(value).__name__}: must be {allowed}"
+        raise ProtocolConfigurationError(message, parameter=parameter)
+
+
+def _predicate(expected: object) -> Callable[[Exception], bool]:
+    allowed = "expected_exception must be an exception class, several of them, or a predicate of the exception"
+    if isinstance(expected, type) or (not callable(expected) and isinstance(expected, Iterable)):
+        classes = (expected,) if isinstance(expected, type) else tuple(cast("Iterable[object]", expected))
+        known = tuple(cls for cls in classes if isinstance(cls, type) and issubclass(cls, Exception))
+        if not known or len(known) < len(classes):
+            raise ProtocolConfigurationError(allowed, parameter="expected_exception")
+        return lambda exc: isinstance(exc, known)
+    if not callable(expected):
+        raise ProtocolConfigurationError(allowed, parameter="expected_exception")
+    predicate = cast("Callable[..., bool]", expected)
+    if is_async(predicate):
+        raise ProtocolConfigurationError(f"{allowed}; this one is async", parameter="expected_exception")
+    for arguments in ("e", "te"):
+        try:
+            inspect.signature(predicate).bind(*arguments)
+        except TypeError:
+            continue
+        except ValueError:  # a builtin that shows no signature
+            return predicate
+        # Two arguments are the base library's form: the exception's type and the exception.
+        return predicate if arguments == "e" else lambda exc: predicate(type(exc), exc)
+    message = f"{allowed}; this one takes neither the exception nor its type and the exception"
+    raise ProtocolConfigurationError(message, parameter="expected_exception")
+
+
+_named: Final[WeakValueDictionary[str, InfrastructureCircuitBreaker]] = WeakValueDictionary()
+_named_lock: Final = threading.Lock()
+
+
+class CircuitBreakerFactory:
+    """Builds circuit breakers for one transport; every ``create_*_circuit_breaker`` is one of these."""
+
+    def __init__(self, section: str, transport: EnumInfraTransportType) -> None:
+        self._section = section
+        self._transport = transport
+
+    def __call__(
+        self,
+        failure_threshold: int | None = None,
+        recovery_timeout: float | None = None,
+        name: str | None = None,
+        *,
+        success_threshold: int | None = None,
+        half_open_max_calls: int | None = None,
+        expected_exception: ExpectedException | None = None,
+        fallback_function: Callable[..., object] | None = None,
+        recovery_multiplier: float | None = None,
+        max_recovery_timeout: float | None = None,
+        recovery_jitter: float | None = None,
+        failure_rate: float | EnumUnset | None = EnumUnset.UNSET,
+        window: float | None = None,
+        minimum_calls: int | None = None,
+        slow_call_seconds: float | EnumUnset | None = EnumUnset.UNSET,
+        slow_call_rate: float | EnumUnset | None = EnumUnset.UNSET,
+        translate: bool = False,
+        service: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        rng: Callable[[], float] = random.random,
+    ) -> InfrastructureCircuitBreaker:
+        """Build a circuit breaker from the transport's preset; every argument given here wins over it.
+
+        Args:
+            failure_threshold: Consecutive counted failures that open the circuit, 1 or more.
+            recovery_timeout: Seconds until an open circuit admits a probe; 0 means at once.
+            name: Makes calls with the same name and settings share one circuit.
+            success_threshold: Successful probes that close the circuit, 1 or more.
+            half_open_max_calls: Probes under way at a time, 1 or more.
+            expected_exception: What counts as a failure: a class, several, or a predicate.
+            fallback_function: Called with the call's arguments while the circuit is open.
+            recovery_multiplier: Growth of the recovery time with each failed probe, 1 or more.
+            max_recovery_timeout: Longest recovery time, seconds.
+            recovery_jitter: Share by which a recovery time is lengthened at random, from 0 to 1.
+            failure_rate: Share of failures in the window that opens the circuit, above 0 and up to 1; None for off.
+            window: Length of the rate window, seconds.
+            minimum_calls: Calls in the window below which no rate is judged.
+            slow_call_seconds: Duration from which a call is slow, seconds; None for off.
+            slow_call_rate: Share of slow calls in the window that opens the circuit, above 0 and up to 1; None for
+                off.
+            translate: Raise the function's own failures as ONEX errors too.
+            service: Read ``[services.<service>]`` over the transport's preset.
+            clock: Monotonic time in seconds.
+            rng: Source of the jitter, in [0, 1).
+
+        Raises:
+            ProtocolConfigurationError: When a setting is wrong, or `name` is in use with other settings.
+        """
+        # Presets bring pydantic models, which are slow to import and not needed before the first factory call.
+        from omnibase_infra.models.resilience import ModelCircuitBreakerConfig
+        from omnibase_infra.presets import resolve
+
+        given = {
+            "failure_threshold": failure_threshold,
+            "recovery_timeout": recovery_timeout,
+            "success_threshold": success_threshold,
+            "half_open_max_calls": half_open_max_calls,
+            "recovery_multiplier": recovery_multiplier,
+            "max_recovery_timeout": max_recovery_timeout,
+            "recovery_jitter": recovery_jitter,
+            "window": window,
+            "minimum_calls": minimum_calls,
+        }
+        optional = {
+            "failure_rate": failure_rate,
+            "slow_call_seconds": slow_call_seconds,
+            "slow_call_rate": slow_call_rate,
+        }
+        config = resolve(
+            self._section,
+            "circuit_breaker",
+            ModelCircuitBreakerConfig,
+            service=service,
+            overrides={
+                **{key: value for key, value in given.items() if value is not None},
+                **{key: value for key, value in optional.items() if not isinstance(value, EnumUnset)},
+            },
+        )
+
+        breaker = InfrastructureCircuitBreaker(
+            config,
+            name=name,
+            transport=self._transport,
+            expected_exception=expected_exception,
+            fallback_function=fallback_function,
+            translate=translate,
+            clock=clock,
+            rng=rng,
+        )
+        if name is None:
+            return breaker
+        with _named_lock:
+            known = _named.setdefault(name, breaker)
+            differing = [key for key, value in breaker.settings.items() if known.settings[key] != value]
+        if differing:
+            raise ProtocolConfigurationError(
+                f"name = {known.name!r}: a circuit breaker of this name exists with another {', '.join(differing)}; "
+                "use the same settings to share it, or another name",
+                parameter="name",
+            )
+        circuitbreaker.CircuitBreakerMonitor.register(known)
+        return known
+
+
+create_database_circuit_breaker: Final = CircuitBreakerFactory("database", EnumInfraTransportType.DATABASE)
+create_kafka_circuit_breaker: Final = CircuitBreakerFactory("kafka", EnumInfraTransportType.KAFKA)
+create_network_circuit_breaker: Final = CircuitBreakerFactory("network", EnumInfraTransportType.HTTP)
+create_vault_circuit_breaker: Final = CircuitBreakerFactory("vault", EnumInfraTransportType.VAULT)
+create_consul_circuit_breaker: Final = CircuitBreakerFactory("consul", EnumInfraTransportType.CONSUL)
+create_valkey_circuit_breaker: Final = CircuitBreakerFactory("valkey", EnumInfraTransportType.VALKEY)
+create_grpc_circuit_breaker: Final = CircuitBreakerFactory("grpc", EnumInfraTransportType.GRPC)
