@@ -1,0 +1,1 @@
+"""`onex-resilience demo`: the documented stack carries a real PostgreSQL through a crash."""

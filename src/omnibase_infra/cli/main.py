@@ -1,0 +1,46 @@
+"""The command `onex-resilience`. A sub-command's module is imported only when it runs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol, cast
+
+from omnibase_infra import __version__
+from omnibase_infra.cli.command_parser import CommandParser
+
+
+class _CommandModule(Protocol):
+    def main(self, arguments: Sequence[str]) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    module: str
+    help: str
+
+
+_COMMANDS = {
+    "demo": _Command("omnibase_infra.cli.demo.command", "watch the stack carry a real PostgreSQL through a crash"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sub-command and return its exit status; 2 when the arguments make no sense."""
+    parser = CommandParser(
+        prog="onex-resilience",
+        description="Resilience for Python services: circuit breakers, retries and rate limiters.",
+        epilog="\n".join(["commands:", *(f"  {name:<10}{command.help}" for name, command in _COMMANDS.items())]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("command", choices=_COMMANDS, metavar="command", help="one of those below; each knows --help")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parsed = parser.parse_args(arguments)
+    module = cast("_CommandModule", import_module(_COMMANDS[parsed.command].module))
+    return module.main(parsed.arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
