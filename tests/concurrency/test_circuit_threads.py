@@ -6,13 +6,15 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from contextvars import Context
+from weakref import WeakValueDictionary
 
 import pytest
 from tests.support.circuits import Clock, Flight, attempt, fail, fresh, make
 
 from omnibase_infra.enums import EnumCircuitState
 from omnibase_infra.errors import InfraUnavailableError
-from omnibase_infra.infrastructure.resilience import add_observer
+from omnibase_infra.infrastructure.resilience import add_observer, circuit_breaker_factory
 from omnibase_infra.infrastructure.resilience.rules import circuit
 
 CLOSED, OPEN, HALF_OPEN, *_ = EnumCircuitState
@@ -39,6 +41,30 @@ def transitions_give_way(monkeypatch):
             time.sleep(0)
 
     monkeypatch.setattr(circuit, "Generation", GivesWay)
+
+
+class GivesWayDict(dict):
+    """Lets other threads run just before it changes."""
+
+    def __setitem__(self, key, value):
+        time.sleep(0)
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key):
+        time.sleep(0)
+        super().__delitem__(key)
+
+
+@pytest.fixture
+def events():
+    heard = []
+    remove = add_observer(heard.append, inline=True)
+    yield heard
+    remove()
+
+
+def changes(events):
+    return [(event.previous_state, event.state) for event in events]
 
 
 def in_threads(work, number=THREADS):
@@ -82,9 +108,8 @@ def test_64_threads_are_counted_exactly_and_each_gets_its_own_error():
     assert breaker.failure_count == THREADS * 25 / 2
 
 
-def test_64_threads_open_the_circuit_once(transitions_give_way):
+def test_64_threads_open_the_circuit_once(events, transitions_give_way):
     breaker = make(failure_threshold=8)
-    events = []
     all_inside = threading.Barrier(THREADS, timeout=PATIENCE)
 
     @breaker
@@ -92,14 +117,26 @@ def test_64_threads_open_the_circuit_once(transitions_give_way):
         all_inside.wait()
         raise ConnectionResetError
 
-    remove = add_observer(events.append, inline=True)
-    try:
-        results = in_threads(lambda _: work())
-    finally:
-        remove()
+    results = in_threads(lambda _: work())
     assert {type(result) for result in results} == {ConnectionResetError}
     assert (breaker.state, breaker.failure_count) == (OPEN, 8)
-    assert [(event.previous_state, event.state) for event in events] == [(CLOSED, OPEN)]
+    assert changes(events) == [(CLOSED, OPEN)]
+
+
+def test_64_probes_that_succeed_together_close_the_circuit_once(events, transitions_give_way):
+    clock = Clock()
+    breaker = make(clock, half_open_max_calls=THREADS)
+    breaker.trip()
+    clock.advance(60)
+    all_inside = threading.Barrier(THREADS, timeout=PATIENCE)
+    in_threads(lambda _: breaker.call(all_inside.wait))
+    assert changes(events) == [(CLOSED, OPEN), (OPEN, HALF_OPEN), (HALF_OPEN, CLOSED)]
+
+
+def test_64_threads_that_isolate_the_circuit_isolate_it_once(events, transitions_give_way):
+    breaker = make()
+    in_threads(lambda _: breaker.isolate())
+    assert changes(events) == [(CLOSED, EnumCircuitState.ISOLATED)]
 
 
 @pytest.mark.parametrize("places", [1, 3])
@@ -216,7 +253,10 @@ def test_commands_from_other_threads_leave_a_state_that_is_whole(transitions_giv
     assert breaker._circuit.passing is breaker._circuit.generation
 
 
-def test_64_threads_that_ask_for_one_name_get_one_circuit():
+def test_64_threads_that_ask_for_one_name_get_one_circuit(monkeypatch):
+    named = WeakValueDictionary()
+    named.data = GivesWayDict()
+    monkeypatch.setattr(circuit_breaker_factory, "_named", named)
     name, clock = fresh("one of many"), Clock()
     found = in_threads(lambda _: make(clock, name=name, rng=clock))
     assert len({id(breaker) for breaker in found}) == 1
@@ -234,6 +274,23 @@ def test_64_threads_with_blocks_of_their_own_settle_their_own():
     assert not breaker._blocks
     attempt(breaker)
     assert breaker.failure_count == 0
+
+
+def test_64_threads_that_leave_blocks_in_other_contexts_settle_each_once():
+    clock = Clock()
+    breaker = make(clock, half_open_max_calls=THREADS, success_threshold=THREADS)
+    breaker._blocks = GivesWayDict()
+    breaker.trip()
+    clock.advance(60)
+    all_inside = threading.Barrier(THREADS, timeout=PATIENCE)
+
+    def work(_):
+        Context().run(breaker.__enter__)
+        all_inside.wait()
+        Context().run(breaker.__exit__, None, None, None)
+
+    assert in_threads(work) == [None] * THREADS
+    assert breaker.closed
 
 
 def fail_in_a_block(breaker):

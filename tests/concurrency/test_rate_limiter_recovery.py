@@ -139,8 +139,8 @@ def test_waiters_whose_loop_was_closed_block_nobody(drained: tuple[TokenBucketLi
         assert limiter.tokens == 0.0
 
 
-@pytest.mark.parametrize("forgotten", [False, True])
-def test_who_waits_behind_a_closed_loop_is_served(drained: tuple[TokenBucketLimiter, Clock], forgotten: bool) -> None:
+@pytest.mark.parametrize("found_by", ["the garbage collector", "the next caller"])
+def test_who_waits_behind_a_closed_loop_is_served(drained: tuple[TokenBucketLimiter, Clock], found_by: str) -> None:
     limiter, clock = drained
     abandoned = Abandoned(limiter, 2)
 
@@ -150,9 +150,9 @@ def test_who_waits_behind_a_closed_loop_is_served(drained: tuple[TokenBucketLimi
         assert len(limiter._queue) == 3
         clock.now += 1
         abandoned.close()
-        if forgotten:  # the garbage collector takes the waiters out
+        if found_by == "the garbage collector":
             abandoned.forget()
-        else:  # the next caller does
+        else:
             assert not limiter.acquire()
         assert await behind
         assert limiter.tokens == 0.0

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import tenacity
+from tests.support.virtual_time import clock as loop_clock
+from tests.support.virtual_time import run
 
 from omnibase_infra.infrastructure.resilience import (
     InfrastructureRetryPolicy,
@@ -16,8 +18,6 @@ from omnibase_infra.infrastructure.resilience import (
 )
 from omnibase_infra.models.resilience import ModelRetryBudgetConfig
 from omnibase_infra.utils import get_correlation_id
-from tests.support.virtual_time import clock as loop_clock
-from tests.support.virtual_time import run
 
 EVERYTHING = tenacity.retry_if_exception_type(BaseException)
 

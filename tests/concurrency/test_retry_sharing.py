@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import pytest
 import tenacity
+from tests.support.virtual_time import clock as loop_clock
+from tests.support.virtual_time import run
 
 from omnibase_infra.errors import InfraConnectionError, InfraTimeoutError
 from omnibase_infra.infrastructure.resilience import (
@@ -22,8 +24,6 @@ from omnibase_infra.infrastructure.resilience import (
 from omnibase_infra.infrastructure.resilience.rules.sliding_window import SlidingWindow
 from omnibase_infra.models.resilience import ModelRetryBudgetConfig
 from omnibase_infra.utils import CorrelationContext, get_correlation_id
-from tests.support.virtual_time import clock as loop_clock
-from tests.support.virtual_time import run
 
 TASKS = 500
 THREADS = 64

@@ -8,11 +8,11 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.retries import Clock, Script
 
 from omnibase_infra.errors import InfraConnectionError
 from omnibase_infra.infrastructure.resilience import create_database_retry_policy
 from omnibase_infra.infrastructure.resilience.rules import backoff
-from tests.support.retries import Clock, Script
 
 SECONDS = st.floats(0, 1e308, allow_subnormal=True)
 YEARS = st.floats(0, 1e8)

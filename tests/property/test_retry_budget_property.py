@@ -7,12 +7,12 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.retries import Clock, Script
 
 from omnibase_infra.errors import InfraConnectionError
 from omnibase_infra.infrastructure.resilience import RetryBudget, create_database_retry_policy
 from omnibase_infra.infrastructure.resilience.rules.budget import Budget, balance, spend
 from omnibase_infra.models.resilience import ModelRetryBudgetConfig
-from tests.support.retries import Clock, Script
 
 RATIO = st.floats(0, 1)
 FLOOR = st.floats(0, 20)
@@ -36,10 +36,8 @@ def test_retries_of_a_window_never_exceed_the_floor_and_the_share_of_all_calls(r
     for gap, new_calls, wanted in steps:
         now += gap
         calls += new_calls
-        for _ in range(wanted):
-            if spend(state, new_calls, now):
-                granted.append(now)
-            new_calls = 0
+        balance(state, new_calls, now)
+        granted.extend(now for _ in range(wanted) if spend(state, 0, now))
         recent = sum(then > now - 0.9 * window for then in granted)  # the window's edge is exact to a tenth
         assert recent <= floor * window + ratio * calls + 1e-6
 

@@ -34,7 +34,13 @@ A_HOST = re.compile(r"@[^@]*\.[^@]*[/?#]")
 PASSWORDS = st.builds(
     lambda first, middle, last: first + middle + last,
     st.sampled_from(ALPHANUMERIC),
-    words(ALPHANUMERIC + NASTY, 4, 24),
+    st.lists(
+        st.one_of(st.sampled_from("@:/?#%'\""), words(ALPHANUMERIC, 1, 8), st.sampled_from(NASTY)),
+        min_size=3,
+        max_size=12,
+    )
+    .map("".join)
+    .filter(lambda middle: len(middle) >= 4),
     st.sampled_from(ALPHANUMERIC),
 ).filter(lambda password: not A_HOST.search(password))
 TOKENS = st.one_of(

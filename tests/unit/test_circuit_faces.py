@@ -315,6 +315,43 @@ def test_a_fallback_for_a_coroutine_function_may_be_sync_or_async(face, fallback
     assert virtual_time.run(main()) == ("instead", 2, "x")
 
 
+async def listed(number):
+    return ["instead", number]
+
+
+async def streamed(number):
+    yield "instead"
+    yield number
+
+
+IN_PLACE_OF_A_STREAM = {
+    "a list": lambda number: ["instead", number],
+    "a generator": lambda number: (item for item in ("instead", number)),
+    "a coroutine": listed,
+    "an async generator": streamed,
+}
+
+
+@pytest.mark.parametrize("answer", ["a list", "a generator"])
+def test_a_fallback_for_a_generator_gives_the_items_in_its_place(answer):
+    breaker = make(fallback_function=IN_PLACE_OF_A_STREAM[answer])
+    assert list(breaker(generator)(2)) == [0, 1]
+    breaker.trip()
+    assert list(breaker(generator)(2)) == ["instead", 2]
+
+
+@pytest.mark.parametrize("answer", IN_PLACE_OF_A_STREAM)
+def test_a_fallback_for_an_async_generator_gives_the_items_in_its_place(answer):
+    breaker = make(fallback_function=IN_PLACE_OF_A_STREAM[answer])
+
+    async def items():
+        return [item async for item in breaker(async_generator)(2)]
+
+    assert asyncio.run(items()) == [0, 1]
+    breaker.trip()
+    assert asyncio.run(items()) == ["instead", 2]
+
+
 def test_a_fallback_serves_only_this_breakers_own_rejections():
     inner = make()
     inner.trip()

@@ -75,7 +75,10 @@ RANGES: list[tuple[type[ModelConfigBase], str, float, str]] = [
     (LIMIT, "capacity", 0.5, "a finite number, 1 or more"),
 ]
 EVERY_NUMBER = [
-    (model, name) for model in (CIRCUIT, RETRY, BUDGET, LIMIT) for name in model.model_fields if name != "budget"
+    (model, name)
+    for model in (CIRCUIT, RETRY, BUDGET, LIMIT)
+    for name in model.model_fields
+    if name not in {"budget", "retry_unsafe"}
 ]
 each_number = pytest.mark.parametrize(("model", "name"), EVERY_NUMBER)
 
@@ -245,3 +248,9 @@ def test_checking_one_field_leaves_the_others_aside() -> None:
 def test_a_number_missing_from_the_shipped_file_is_a_plain_failure() -> None:
     with pytest.raises(LookupError, match=r"builtin\.toml has no number at defaults\.retry\.nothing\.at\.all"):
         util_builtin_numbers.shipped_float("retry", "nothing", "at", "all")()
+
+
+@pytest.mark.parametrize("value", [1, 0, "yes", None])
+def test_a_choice_is_true_or_false_and_nothing_else(value: object) -> None:
+    assert refusal(RETRY, retry_unsafe=value).startswith("retry_unsafe = ")
+    assert refusal(RETRY, retry_unsafe=value).endswith(": must be true or false")

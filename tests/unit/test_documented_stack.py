@@ -7,6 +7,9 @@ import itertools
 from collections.abc import Callable
 
 import pytest
+from tests.support.retries import Clock, Script
+from tests.support.virtual_time import clock as loop_clock
+from tests.support.virtual_time import run
 
 from omnibase_infra.enums import EnumCircuitState
 from omnibase_infra.errors import (
@@ -20,9 +23,6 @@ from omnibase_infra.infrastructure.resilience import (
     create_database_rate_limiter,
     create_database_retry_policy,
 )
-from tests.support.retries import Clock, Script
-from tests.support.virtual_time import clock as loop_clock
-from tests.support.virtual_time import run
 
 
 class PlainStack:
@@ -33,7 +33,7 @@ class PlainStack:
         self.breaker = create_database_circuit_breaker(clock=self.clock)
         layers = {
             "breaker": self.breaker,
-            "retry": create_database_retry_policy(clock=self.clock, sleep=self.clock.sleep),
+            "retry": create_database_retry_policy(clock=self.clock, rng=lambda: 0.0, sleep=self.clock.sleep),
             "limiter": create_database_rate_limiter(clock=self.clock, **limits),
         }
         self.guarded: Callable[[], object] = script
@@ -58,7 +58,7 @@ class AsyncStack:
         self.breaker = create_database_circuit_breaker(clock=loop_clock)
         layers = {
             "breaker": self.breaker,
-            "retry": create_database_retry_policy(clock=loop_clock),
+            "retry": create_database_retry_policy(clock=loop_clock, rng=lambda: 0.0),
             "limiter": create_database_rate_limiter(clock=loop_clock, **limits),
         }
         self.guarded = query
@@ -128,10 +128,10 @@ def test_after_sixty_seconds_one_probe_closes_the_circuit(stack: Stack):
     async def main() -> None:
         script = Script(*[ConnectionError] * 15, "rows")
         built = await opened(stack, script)
-        await built.advance(59.9)
+        await built.advance(59)
         with pytest.raises(InfraUnavailableError):
             await built.call()
-        await built.advance(0.1)
+        await built.advance(1)
         assert built.breaker.state is EnumCircuitState.HALF_OPEN
         assert await built.call() == "rows"
         assert built.breaker.state is EnumCircuitState.CLOSED
@@ -207,7 +207,7 @@ ORDERS = [" ".join(order) for order in itertools.permutations(["breaker", "retry
 def test_a_rejection_by_the_local_limiter_is_neither_retried_nor_a_failure_in_any_order(stack: Stack, order: str):
     async def main() -> None:
         script = Script("rows")
-        built = stack(script, order, queries_per_second=1e-6, burst_capacity=1)
+        built = stack(script, order, queries_per_second=0.05, burst_capacity=1)
         assert await built.call() == "rows"
         for _ in range(20):
             with pytest.raises(InfraRateLimitedError) as caught:

@@ -166,6 +166,16 @@ def test_a_copy_keeps_the_chain_without_copying_it() -> None:
     assert revived.__cause__ is None
 
 
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy])
+def test_a_copy_shows_the_context_exactly_when_the_original_does(
+    way: Callable[[ModelOnexError], ModelOnexError],
+) -> None:
+    error = InfraConnectionError("it failed")
+    assert way(error).__suppress_context__ is False
+    error.__suppress_context__ = True
+    assert way(error).__suppress_context__ is True
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_message_that_was_not_yet_made_is_made_for_the_copy(way: str) -> None:
     error = InfraRateLimitedError.of_policy(lambda: "limit reached", call_context(None, "fetch", None))

@@ -203,20 +203,33 @@ def test_removing_takes_off_one_subscription_and_may_be_repeated() -> None:
     assert names == ["orders", "orders", "once"]
 
 
-def test_observers_subscribed_by_many_threads_at_once_are_all_kept() -> None:
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_observers_subscribed_and_removed_by_many_threads_at_once_are_counted_exactly() -> None:
     start = threading.Barrier(8)
+    for _ in range(1000):  # so that a removal takes long enough to meet another
+        add_observer(lambda event: None, inline=True)
 
     def subscribe() -> None:
         start.wait()
-        for _ in range(50):
+        for _ in range(20):
+            remove = add_observer(lambda event: None, inline=True)
             add_observer(lambda event: None, inline=True)
+            remove()
 
     threads = [threading.Thread(target=subscribe) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(dispatch._audience.observers) == 400
+    assert len(dispatch._audience.observers) == 1160
 
 
 def test_beyond_the_backlog_events_are_dropped_and_that_is_said_once(

@@ -270,8 +270,8 @@ def test_every_other_bad_argument_is_named_with_what_is_allowed(settings: dict[s
 @pytest.mark.parametrize("timeout", [-1, math.nan, "1", True], ids=str)
 def test_a_bad_timeout_of_one_wait_is_refused_before_anything_is_taken(timeout: float) -> None:
     limiter, _ = bucket()
-    with pytest.raises(ProtocolConfigurationError, match="^.*timeout = "):
+    with pytest.raises(ProtocolConfigurationError, match=r"timeout = .*: must be a number of seconds"):
         limiter.wait(timeout=timeout)
-    with pytest.raises(ProtocolConfigurationError, match="^.*timeout = "):
+    with pytest.raises(ProtocolConfigurationError, match=r"timeout = .*: must be a number of seconds"):
         limiter.acquire_async(timeout=timeout).send(None)
     assert limiter.tokens == 5.0

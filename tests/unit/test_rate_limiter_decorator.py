@@ -225,10 +225,10 @@ def test_a_waiting_plain_function_is_rejected_when_the_timeout_cannot_be_enough(
     assert clock.waits == []
 
 
-@pytest.mark.parametrize("translate", [False, True])
-def test_failures_pass_through_untouched_unless_translation_is_asked_for(translate: bool) -> None:
+@pytest.mark.parametrize("settings", [{}, {"translate": False}, {"translate": True}], ids=str)
+def test_failures_pass_through_untouched_unless_translation_is_asked_for(settings: dict[str, bool]) -> None:
     lost = ConnectionResetError("password=hunter2")
-    limiter = rejecting(10, translate=translate)
+    limiter = TokenBucketLimiter(10, 10, transport=EnumInfraTransportType.DATABASE, clock=Clock(), **settings)
 
     @limiter
     async def fetch() -> None:
@@ -241,7 +241,7 @@ def test_failures_pass_through_untouched_unless_translation_is_asked_for(transla
     for attempt in (lambda: asyncio.run(fetch()), read):
         with pytest.raises(ConnectionError) as caught:
             attempt()
-        if translate:
+        if settings.get("translate"):
             assert type(caught.value) is InfraConnectionError
             assert caught.value.__cause__ is lost
             assert caught.value.rejected_by is None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
+from tests.support.retries import Caller, Clock, Script, call_coroutine, call_plain
 
 from omnibase_infra.errors import InfraConnectionError, InfraTimeoutError
 from omnibase_infra.infrastructure.resilience import (
@@ -15,7 +17,6 @@ from omnibase_infra.infrastructure.resilience import (
 )
 from omnibase_infra.infrastructure.resilience.rules.budget import Budget, balance, spend
 from omnibase_infra.models.resilience import ModelRetryBudgetConfig
-from tests.support.retries import Caller, Clock, Script, call_coroutine, call_plain
 
 both_kinds = pytest.mark.parametrize("call", [call_plain, call_coroutine])
 
@@ -175,7 +176,7 @@ def test_the_calls_of_a_healthy_stretch_leave_the_window_one_after_another():
     left = [balance(state, 10_000, 1000.0), *(balance(state, 0, 1000.0 + after) for after in range(1, 11))]
     assert left[0] == pytest.approx(100, abs=1)
     assert left[-1] == 0
-    assert all(0 <= before - after <= 20 for before, after in zip(left, left[1:], strict=False))
+    assert all(0 <= before - after <= 20 for before, after in pairwise(left))
 
 
 def test_calls_made_since_a_recent_question_all_count():

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import pytest
 import tenacity
+from tests.support.retries import Script, call_coroutine, call_plain
+from tests.support.virtual_time import clock as loop_clock
+from tests.support.virtual_time import run
 
 from omnibase_infra.errors import InfraConnectionError, InfraTimeoutError
 from omnibase_infra.infrastructure.resilience import InfrastructureRetryPolicy, create_database_retry_policy
-from tests.support.retries import Clock, Script, call_coroutine, call_plain
-from tests.support.virtual_time import clock as loop_clock
-from tests.support.virtual_time import run
 
 both_kinds = pytest.mark.parametrize("call", [call_plain, call_coroutine])
 
@@ -107,8 +107,11 @@ def test_a_plain_function_that_returns_a_coroutine_is_refused_not_called_unprote
     async def work() -> None:
         """Never begun."""
 
+    def prepare() -> object:
+        return work()
+
     with pytest.raises(TypeError, match="is a plain function but returned a coroutine"):
-        policy(**settings)(lambda: work())()
+        policy(**settings)(prepare)()
 
 
 def test_a_generator_is_retried_until_its_first_item_and_then_passed_through():

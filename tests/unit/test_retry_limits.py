@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 import pytest
 import tenacity
+from tests.support.retries import Caller, Clock, Script, call_coroutine, call_plain
+from tests.support.virtual_time import clock as loop_clock
+from tests.support.virtual_time import run
 
 from omnibase_infra.enums import EnumCircuitState
 from omnibase_infra.errors import (
@@ -20,9 +23,6 @@ from omnibase_infra.infrastructure.resilience import (
     create_database_circuit_breaker,
     create_database_retry_policy,
 )
-from tests.support.retries import Caller, Clock, Script, call_coroutine, call_plain
-from tests.support.virtual_time import clock as loop_clock
-from tests.support.virtual_time import run
 
 both_kinds = pytest.mark.parametrize("call", [call_plain, call_coroutine])
 

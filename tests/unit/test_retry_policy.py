@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.support.retries import Caller, Clock, Script, call_coroutine, call_plain
 
 from omnibase_infra.enums import EnumCircuitState, EnumCoreErrorCode, EnumInfraTransportType
 from omnibase_infra.errors import (
@@ -27,7 +28,6 @@ from omnibase_infra.infrastructure.resilience import (
     create_vault_retry_policy,
 )
 from omnibase_infra.models.resilience import ModelRetryConfig
-from tests.support.retries import Caller, Clock, Script, call_coroutine, call_plain
 
 FACTORIES = [
     (create_database_retry_policy, 3, 1.0, 10.0, EnumInfraTransportType.DATABASE),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import tenacity
 from tenacity import asyncio as tenacity_async
+from tests.support.retries import Caller, Clock, Script, call_coroutine, call_plain
 
 from omnibase_infra.errors import (
     InfraAuthenticationError,
@@ -17,7 +18,6 @@ from omnibase_infra.errors import (
     RuntimeHostError,
 )
 from omnibase_infra.infrastructure.resilience import InfrastructureRetryPolicy, create_database_retry_policy
-from tests.support.retries import Caller, Clock, Script, call_coroutine, call_plain
 
 both_kinds = pytest.mark.parametrize("call", [call_plain, call_coroutine])
 

@@ -152,6 +152,7 @@ INNOCENT = [
     "face:b00c::/ de:ad:be:ef:00:01 fe:80:00:00:00:01",
     "connect() got an unexpected keyword argument 'password'",
     "std::token::parse secret://orders/db",
+    "unknown fields 'username', 'password', 'email'",
 ]
 
 

@@ -22,6 +22,7 @@ class _Command:
 
 
 _COMMANDS = {
+    "classify": _Command("omnibase_infra.cli.classify", "say what an exception is to the policies, and why"),
     "demo": _Command("omnibase_infra.cli.demo.command", "watch the stack carry a real PostgreSQL through a crash"),
 }
 

@@ -33,6 +33,11 @@ def shipped_float(*path: str) -> Callable[[], float]:
     return lambda: _default(path)
 
 
+def shipped_bool(*path: str) -> Callable[[], bool]:
+    """A default factory for the choice at ``[defaults.<path>]``."""
+    return lambda: bool(_default(path))
+
+
 def _default(path: tuple[str, ...]) -> float:
     found: object = builtin_tables()["defaults"]
     for key in path:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType
-from typing import Final, ParamSpec, Protocol, TypeVar, cast
+from typing import Final, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -158,20 +158,41 @@ def _dressed(wrapper: Callable[P, R], fn: Callable[..., object]) -> Callable[P, 
     return wrapper
 
 
+class _Opened(NamedTuple, Generic[T]):
+    """A stream and its first item; no stream when it ended without one."""
+
+    stream: T | None
+    item: object
+
+
+async def _items_of(answer: object) -> AsyncGenerator[object]:
+    if isinstance(answer, AsyncIterable):
+        async for item in cast("AsyncIterable[object]", answer):
+            yield item
+    else:
+        for item in cast("Iterable[object]", answer):
+            yield item
+
+
 def _async_generator(
     fn: Callable[P, AsyncGenerator[object, object]], guard: Guard
 ) -> Callable[P, AsyncGenerator[object, object]]:
-    async def first(*args: P.args, **kwargs: P.kwargs) -> tuple[AsyncGenerator[object, object] | None, object]:
+    async def first(*args: P.args, **kwargs: P.kwargs) -> _Opened[AsyncGenerator[object, object]]:
         stream = fn(*args, **kwargs)
         try:
-            return stream, await anext(stream)
+            return _Opened(stream, await anext(stream))
         except StopAsyncIteration:
-            return None, None
+            return _Opened(None, None)
 
     opened = guard.around_async(_dressed(first, fn))
 
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[object, object]:
-        stream, item = await opened(*args, **kwargs)
+        opening = cast("object", await opened(*args, **kwargs))
+        if not isinstance(opening, _Opened):  # a fallback answers in the stream's place
+            async for item in _items_of(opening):
+                yield item
+            return
+        stream, item = cast("_Opened[AsyncGenerator[object, object]]", opening)
         if stream is None:
             return
         try:
@@ -195,17 +216,20 @@ def _async_generator(
 def _generator(
     fn: Callable[P, Generator[object, object, object]], guard: Guard
 ) -> Callable[P, Generator[object, object, object]]:
-    def first(*args: P.args, **kwargs: P.kwargs) -> tuple[Generator[object, object, object] | None, object]:
+    def first(*args: P.args, **kwargs: P.kwargs) -> _Opened[Generator[object, object, object]]:
         stream = fn(*args, **kwargs)
         try:
-            return stream, next(stream)
+            return _Opened(stream, next(stream))
         except StopIteration as end:
-            return None, end.value
+            return _Opened(None, end.value)
 
     opened = guard.around_sync(_dressed(first, fn))
 
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Generator[object, object, object]:
-        stream, item = opened(*args, **kwargs)
+        opening = cast("object", opened(*args, **kwargs))
+        if not isinstance(opening, _Opened):  # a fallback answers in the stream's place
+            return (yield from cast("Generator[object, object, object]", opening))
+        stream, item = cast("_Opened[Generator[object, object, object]]", opening)
         if stream is None:
             return item
         try:

@@ -40,7 +40,7 @@ from omnibase_infra.infrastructure.resilience.decorate import (
 from omnibase_infra.infrastructure.resilience.observers import emit, is_listened_to
 from omnibase_infra.infrastructure.resilience.rules import backoff, budget
 from omnibase_infra.infrastructure.resilience.translate import translate
-from omnibase_infra.infrastructure.resilience.transports import failure_of
+from omnibase_infra.infrastructure.resilience.transports import Failure, failure_of
 from omnibase_infra.utils.util_correlation import correlation_id_var
 from omnibase_infra.utils.util_sanitize import sanitize
 
@@ -166,6 +166,8 @@ class InfrastructureRetryPolicy:
         before_sleep: Called with tenacity's call state before each wait.
         budget: Shared retry budget; by default the policy has one of its own, as the config says.
         retry_open_circuit: Wait for an open circuit too, when its `retry_after_seconds` fits.
+        idempotent: Whether the calls may be repeated without harm, should they have taken effect unnoticed; None
+            leaves it to the request's method where there is one, else to the preset's `retry_unsafe`.
         clock: Monotonic time in seconds.
         rng: Source of the jitter, in [0, 1).
         sleep: Replaces `asyncio.sleep`, or `time.sleep` for plain functions.
@@ -186,6 +188,7 @@ class InfrastructureRetryPolicy:
         before_sleep: BeforeSleep | None = None,
         budget: RetryBudget | None = None,
         retry_open_circuit: bool = False,
+        idempotent: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
         sleep: Sleep | None = None,
@@ -209,11 +212,12 @@ class InfrastructureRetryPolicy:
         self.stop: Stop = stop or tenacity.stop_after_attempt(config.max_attempts)
         self.wait: Wait = wait or WaitWithinBounds(config.min_wait, config.max_wait, rng)
         self.retry: Retry = retry or tenacity.retry_if_exception(
-            lambda exc: failure_of(exc, transport).kind in backoff.RETRIED
+            lambda exc: self._is_retried(failure_of(exc, transport))
         )
         self.before_sleep = before_sleep
         self.budget = budget
         self.retry_open_circuit = retry_open_circuit
+        self.idempotent = idempotent
         self._strategies = (stop, wait, retry, before_sleep)
         # Strategies of the user's may ask when the call began and what it returned: then it is watched from its start.
         self._watched = config.max_elapsed is not None or any(self._strategies)
@@ -311,6 +315,11 @@ class InfrastructureRetryPolicy:
 
         return call
 
+    def _is_retried(self, failure: Failure) -> bool:
+        return failure.kind in backoff.RETRIED and backoff.repeatable(
+            sent=failure.sent, said=self.idempotent, told=failure.idempotent, unsafe=self.config.retry_unsafe
+        )
+
     async def _bounded(self, call: _Call) -> tuple[object, BaseException | None]:
         """Run the loop under `max_elapsed`, a hung attempt included."""
         sleep = self._sleep or asyncio.sleep
@@ -371,7 +380,7 @@ class InfrastructureRetryPolicy:
         failure = failure_of(failed, self.transport) if failed is not None else None
         hint = failure.retry_after_seconds if failure is not None else None
         if call.state is None:
-            again = failure is not None and failure.kind in backoff.RETRIED
+            again = failure is not None and self._is_retried(failure)
         else:
             again = await self._is_to_retry(call.state, call, now)
         if isinstance(failed, ModelOnexError) and failed.rejected_by is not None and failed.circuit_state is not None:
@@ -542,6 +551,8 @@ class RetryPolicyFactory:
         retry: Retry | None = None,
         before_sleep: BeforeSleep | None = None,
         retry_open_circuit: bool = False,
+        idempotent: bool | None = None,
+        retry_unsafe: bool | None = None,
         service: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
@@ -562,6 +573,8 @@ class RetryPolicyFactory:
             retry: A tenacity ``retry`` strategy in place of the classification.
             before_sleep: Called with tenacity's call state before each wait.
             retry_open_circuit: Wait for an open circuit, when its `retry_after_seconds` fits the remaining time.
+            idempotent: Whether the calls may be repeated without harm, should they have taken effect unnoticed.
+            retry_unsafe: Whether calls are repeated of which neither `idempotent` nor the request's method tells.
             service: Read ``[services.<service>]`` over the transport's preset; also the target named in errors.
             clock: Monotonic time in seconds.
             rng: Source of the jitter, in [0, 1).
@@ -579,6 +592,7 @@ class RetryPolicyFactory:
             "min_wait": min_wait,
             "max_wait": max_wait,
             "max_retry_after": max_retry_after,
+            "retry_unsafe": retry_unsafe,
         }
         overrides = {key: value for key, value in given.items() if value is not None}
         if not isinstance(max_elapsed, EnumUnset):
@@ -603,6 +617,7 @@ class RetryPolicyFactory:
             before_sleep=before_sleep,
             budget=shared,
             retry_open_circuit=retry_open_circuit,
+            idempotent=idempotent,
             clock=clock,
             rng=rng,
             sleep=sleep,

@@ -110,6 +110,8 @@ def _allowed(field: FieldInfo) -> str:
             bounds.append(f"above {bound.gt}")
         elif isinstance(bound, Le):
             bounds.append(f"at most {bound.le}")
+    if bool in kinds:
+        return "true or false"
     kind = "a whole number" if int in kinds else "a finite number" if float in kinds else "a table of settings"
     text = f"{kind}, {' and '.join(bounds)}" if bounds else kind
     return f"{text}, or None" if type(None) in kinds else text

@@ -45,9 +45,9 @@ class _Mailbox:
     """A queue and the one daemon thread that empties it; the thread starts with the first event."""
 
     def __init__(self) -> None:
-        # Re-entrant, like the lock: a garbage collection inside `post` may close a guarded generator, which posts too.
+        # A re-entrant queue: a garbage collection inside `post` may close a guarded generator, which posts too.
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._lock = threading.RLock()
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._overflowed = False
 
@@ -61,14 +61,17 @@ class _Mailbox:
             _say(logging.WARNING, "observers are slower than events come in; events are dropped")
 
     def _start(self) -> None:
-        with self._lock:
-            if self._thread is not None:
-                return
-            self._thread = threading.Thread(target=self._work, name="onex-observers", daemon=True)
-            try:
-                self._thread.start()
-            except RuntimeError:  # no thread is to be had, as while the interpreter shuts down
-                self._thread = None
+        if not self._starting.acquire(blocking=False):
+            return  # another thread is at it, or this very one, further up
+        try:
+            if self._thread is None:
+                thread = threading.Thread(target=self._work, name="onex-observers", daemon=True)
+                thread.start()
+                self._thread = thread
+        except RuntimeError:  # no thread is to be had, as while the interpreter shuts down
+            pass
+        finally:
+            self._starting.release()
 
     def _work(self) -> None:
         while True:

@@ -34,3 +34,19 @@ def wait(attempt: int, min_wait: float, max_wait: float, chance: float) -> float
     Backoff And Jitter", AWS Architecture Blog, 2015). `chance` is the randomness, in [0, 1).
     """
     return min_wait + (ceiling(attempt, min_wait, max_wait) - min_wait) * chance
+
+
+def repeatable(*, sent: bool, said: bool | None, told: bool | None, unsafe: bool) -> bool:
+    """Whether another attempt can do no harm that nobody agreed to.
+
+    Args:
+        sent: Whether the failed attempt may have taken effect.
+        said: What the user says of the call: idempotent, not, or nothing.
+        told: What the request itself tells, by its method.
+        unsafe: What the preset allows where neither says anything.
+    """
+    if not sent:
+        return True
+    if said is not None:
+        return said
+    return unsafe if told is None else told

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
+from errno import EADDRNOTAVAIL, EHOSTUNREACH, ENETUNREACH
+from socket import gaierror
 from typing import Final
 
 from omnibase_infra.enums import EnumFailureKind as Kind
@@ -33,6 +35,9 @@ _BEYOND_RETRY: Final = (
     ValueError,  # io.UnsupportedOperation, ssl.SSLCertVerificationError: OSErrors about the request itself
 )
 
+_NO_CONNECTION: Final = (EADDRNOTAVAIL, EHOSTUNREACH, ENETUNREACH)
+"""Errors of connecting: nothing can have been sent."""
+
 
 def classify_onex(exc: ModelOnexError) -> Failure:
     """An ONEX error says itself what it is."""
@@ -52,5 +57,22 @@ def classify_builtin(exc: BaseException) -> Failure:
         if isinstance(exc, _BEYOND_RETRY):
             return Failure(Kind.CALLER, "builtin: an OSError that no retry can mend")
         kind = Kind.TIMEOUT if isinstance(exc, TimeoutError) else Kind.CONNECTION
-        return Failure(kind, f"builtin: {kind} by OSError")
+        unsent = isinstance(exc, (ConnectionRefusedError, gaierror)) or exc.errno in _NO_CONNECTION
+        return Failure(kind, f"builtin: {kind} by OSError", sent=not unsent)
+    if isinstance(exc, AttributeError) and _written_after_loss(exc):
+        return Failure(Kind.CONNECTION, "builtin: AttributeError of asyncio, which wrote to a lost connection")
     return Failure(Kind.CALLER, "builtin: no rule claims this class")
+
+
+def _written_after_loss(exc: AttributeError) -> bool:
+    """Whether this is the bug of asyncio in CPython 3.12.1 and 3.13.0 behind a connection that was lost while idle.
+
+    `writelines` of a transport that has given up its loop calls `None._add_writer`, where `write` would only warn;
+    drivers built on streams let it through, in place of the ConnectionError of other versions.
+    """
+    if exc.name != "_add_writer" or exc.obj is not None or exc.__traceback__ is None:
+        return False
+    innermost = exc.__traceback__
+    while innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    return innermost.tb_frame.f_globals.get("__name__") == "asyncio.selector_events"

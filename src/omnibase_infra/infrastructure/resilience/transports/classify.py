@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from importlib import import_module
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType
-from omnibase_infra.errors import ModelOnexError
+from omnibase_infra.errors import ModelOnexError, ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience.transports.builtin import classify_builtin, classify_onex
 from omnibase_infra.infrastructure.resilience.transports.failure import Failure
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Classifier = Callable[[BaseException, tuple[str, ...]], Failure | None]
 """What each file of this folder offers as ``classify``: it gets an exception, and the names of the driver's classes
@@ -19,7 +22,12 @@ along its MRO, the most derived first; None leaves it to the builtin rules."""
 _FILES: Final = {
     "asyncpg": "asyncpg",
 }
-"""Top-level package of an exception's class → the file here that knows it. No driver is imported to find out."""
+"""Top-level package of an exception's class → the file here that knows it. No driver is imported to find out.
+
+A builtin class that a driver raises as its own stands here by its full name; the driver's file says which are its.
+"""
+
+_registered: Final[dict[str, Classifier]] = {}
 
 _UNMENDABLE: Final = (
     EnumFailureKind.ABANDONED,
@@ -76,19 +84,68 @@ def _rule_for(cls: type[BaseException]) -> Callable[[BaseException], Failure]:
         return cast("Callable[[BaseException], Failure]", _classify_group)
     for base in cls.__mro__:
         package = _package(base)
-        if package in _FILES:
+        driver = _classifier(package)
+        if driver is not None:
             names = tuple(known.__name__ for known in cls.__mro__ if _package(known) == package)
-            driver = _classifier(package)
-            return lambda exc: driver(exc, names) or classify_builtin(exc)
+            return partial(_classify_by, driver, names)
     return classify_builtin
 
 
-def _classifier(package: str) -> Classifier:
-    return cast("Classifier", import_module(f"{__package__}.{_FILES[package]}").classify)
+def _classify_by(driver: Classifier, names: tuple[str, ...], exc: BaseException) -> Failure:
+    return driver(exc, names) or classify_builtin(exc)
+
+
+def register_transport(package: str, classifier: Classifier) -> None:
+    """Teach `classify` a further driver, or another opinion on a known one.
+
+    A library does the same without a call, by an entry point in the group ``onex_resilience.transports`` whose name is
+    the driver's package and whose value is the classifier.
+
+    Args:
+        package: Top-level package in which the driver's exception classes are defined, such as ``"pymongo"``.
+        classifier: Gets an exception and the names of the package's classes along its MRO, the most derived first;
+            returns a `Failure`, or None to leave it to the builtin rules.
+
+    Raises:
+        ProtocolConfigurationError: When `package` is no top-level package name, or `classifier` not callable.
+    """
+    if not package.isidentifier():
+        raise ProtocolConfigurationError(
+            "package: must be the name of a top-level package, such as 'pymongo'", parameter="package"
+        )
+    if not callable(classifier):
+        raise ProtocolConfigurationError(
+            f"classifier is a {type(classifier).__name__}: must be a function of an exception and its class names",
+            parameter="classifier",
+        )
+    _registered[package] = classifier
+    _rule_for.cache_clear()
+
+
+def is_known_driver(module: str) -> bool:
+    """Whether exceptions defined in this module have a classifier of their own."""
+    return _classifier(module.partition(".")[0]) is not None
+
+
+def _classifier(package: str) -> Classifier | None:
+    if package in _registered:
+        return _registered[package]
+    if package in _FILES:
+        return cast("Classifier", import_module(f"{__package__}.{_FILES[package]}").classify)
+    point = _entry_points().get(package)
+    return None if point is None else cast("Classifier", point.load())
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # slow to import, and needed only for a class that nobody knows
+
+    return {point.name: point for point in entry_points(group="onex_resilience.transports")}
 
 
 def _package(cls: type) -> str:
-    return cls.__module__.partition(".")[0]
+    package = cls.__module__.partition(".")[0]
+    return f"{package}.{cls.__name__}" if package == "builtins" else package
 
 
 def _classify_group(exc: BaseExceptionGroup[BaseException]) -> Failure:
