@@ -243,10 +243,10 @@ class TokenBucketLimiter:
             try:
                 return await fn(*args, **kwargs)
             except Exception as exc:
-                error = self._translated(exc, operation)
-                if error is exc:
+                if not self._translate:
                     raise
-                raise error from exc
+                self._raise_translated(exc, operation)
+                raise
 
         return call
 
@@ -263,10 +263,10 @@ class TokenBucketLimiter:
                 result = fn(*args, **kwargs)
                 refuse_deferred(fn, result)
             except Exception as exc:
-                error = self._translated(exc, operation)
-                if error is exc:
+                if not self._translate:
                     raise
-                raise error from exc
+                self._raise_translated(exc, operation)
+                raise
             return result
 
         return call
@@ -365,10 +365,13 @@ class TokenBucketLimiter:
         del self._queue[waiter]
         self._queued = self._queued - waiter.cost if self._queue else 0.0
 
-    def _translated(self, exc: Exception, operation: str) -> BaseException:
-        if not self._translate:
-            return exc
-        return translate(exc, transport=self.transport, operation=operation, target_name=self._name)
+    def _raise_translated(self, exc: Exception, operation: str) -> None:
+        error = translate(exc, transport=self.transport, operation=operation, target_name=self._name)
+        if error is not exc:
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
 
     def _rejection(self, operation: str, cost: float) -> InfraRateLimitedError:
         return _rejected(
