@@ -10,7 +10,7 @@ from tests.support import virtual_time
 from tests.support.retries import Clock
 
 from omnibase_infra.enums import EnumInfraTransportType, EnumOnLimit
-from omnibase_infra.errors import InfraConnectionError, InfraRateLimitedError
+from omnibase_infra.errors import InfraConnectionError, InfraRateLimitedError, ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience import TokenBucketLimiter
 
 
@@ -297,3 +297,8 @@ def test_a_call_may_call_itself() -> None:
     assert asyncio.run(descend(2)) == 2
     with pytest.raises(InfraRateLimitedError):
         asyncio.run(descend(0))
+
+
+def test_a_timeout_without_waiting_is_refused_instead_of_ignored() -> None:
+    with pytest.raises(ProtocolConfigurationError, match=r"timeout: only a limiter with on_limit='wait' waits"):
+        TokenBucketLimiter(1, 1, timeout=2.0)

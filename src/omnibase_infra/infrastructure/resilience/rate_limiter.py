@@ -89,6 +89,8 @@ class TokenBucketLimiter:
             raise ProtocolConfigurationError("on_limit: must be 'reject' or 'wait'", parameter="on_limit")
         self._on_limit = EnumOnLimit(on_limit)
         self._timeout = _checked_timeout(timeout)
+        if timeout is not None and self._on_limit is not EnumOnLimit.WAIT:
+            raise ProtocolConfigurationError("timeout: only a limiter with on_limit='wait' waits", parameter="timeout")
         self._name = name if name is None else _checked_name(name)
         self.transport = transport
         self._translate = translate
