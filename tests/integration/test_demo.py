@@ -97,6 +97,8 @@ def test_nothing_is_left_when_the_demo_is_interrupted(number: signal.Signals, st
             stderr=subprocess.PIPE,
             text=True,
             env=environment | {"PYTHONUNBUFFERED": "1"},
+            # A shell that runs tests in the background has it ignored, and children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         ) as demo,
     ):
         assert demo.stdout is not None

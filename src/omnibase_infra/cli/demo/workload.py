@@ -99,6 +99,7 @@ class Workload:
         self._recording = recording
         self._watch = LeakWatch(database.secrets, recording)
         self._up = True
+        self._stopping = False
         self._started = time.monotonic()
 
     async def run(self) -> None:
@@ -137,15 +138,18 @@ class Workload:
 
     async def _run_beside(self, execute_query: _ExecuteQuery) -> None:
         """Run the course while the callers call."""
-        tasks = [asyncio.create_task(self._work(execute_query)) for _ in range(_WORKERS)]
-        tasks.append(asyncio.create_task(self._tick()))
+        workers = [asyncio.create_task(self._work(execute_query)) for _ in range(_WORKERS)]
+        ticker = asyncio.create_task(self._tick())
         try:
             await self._course()
+            # Asked to stop, not cancelled: asyncpg complains of connections whose release is interrupted.
+            self._stopping = True
+            await asyncio.wait(workers)
         finally:
             self._recording.ended_at = self._now()
-            for task in tasks:
+            for task in (*workers, ticker):
                 task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+            results = await asyncio.gather(*workers, ticker, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -201,7 +205,7 @@ class Workload:
         return execute_query
 
     async def _work(self, execute_query: _ExecuteQuery) -> None:
-        while True:
+        while not self._stopping:
             asked: list[None] = []
             _asked.set(asked)
             try:

@@ -21,6 +21,8 @@ along its MRO, the most derived first; None leaves it to the builtin rules."""
 
 _FILES: Final = {
     "asyncpg": "asyncpg",
+    "redis": "redis",
+    "valkey": "redis",
 }
 """Top-level package of an exception's class → the file here that knows it. No driver is imported to find out.
 
