@@ -10,6 +10,7 @@ SOURCES := $(shell find src -not -name '*.pyc' -not -name '__pycache__')
 WHEEL := $(VENV)/.wheel
 DEMO := $(VENV)/.extra-demo
 DEV := $(VENV)/.extra-dev
+TOOLS := $(VENV)/.extra-tools
 
 # What runs is the installed wheel, so the tree must not be on the path.
 export PYTHONPATH :=
@@ -17,13 +18,13 @@ export COVERAGE_FILE := $(abspath $(VENV))/.coverage
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench docs format lock build clean
+.PHONY: help setup demo test test-core check bench docs format lock build clean
 
 help: ## Show this help
 	@echo 'Each target sets up what it needs, in $(VENV), with $(PYTHON). Both can be given:'
 	@echo '  make test PYTHON=python3.12 VENV=.venv-3.12'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(DEV) $(WHEEL) ## Install the package and every tool into the virtual environment
 
@@ -37,6 +38,9 @@ test: $(DEV) $(WHEEL) ## Run all tests against the built wheel: the quick ones, 
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+test-core: $(TOOLS) $(WHEEL) ## Run the tests of the core with no driver and no server installed
+	$(BIN)/python -m pytest --without-drivers -m 'not integration' --ignore tests/transports --ignore tests/architecture
+
 check: $(DEV) ## Check format, lint, types (mypy, basedpyright) and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -44,7 +48,7 @@ check: $(DEV) ## Check format, lint, types (mypy, basedpyright) and the import c
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
 
-bench: $(DEV) $(WHEEL) ## Measure the overhead of each policy against a bare wrapper and the peers
+bench: $(DEV) $(WHEEL) ## Measure what the policies cost against a bare wrapper, tenacity and circuitbreaker
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
 docs: $(DEV) $(WHEEL) ## Run every example of the README and the documentation

@@ -10,7 +10,6 @@ import traceback
 from asyncio import CancelledError
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from omnibase_infra.enums import EnumCoreErrorCode as Code
@@ -31,8 +30,19 @@ ONE = UUID("11111111-1111-4111-8111-111111111111")
 SECRET = "S3CR3T-hunter2"
 
 
-def reported(code: str, message: str) -> asyncpg.PostgresError:
-    return asyncpg.PostgresError.new({"S": "ERROR", "C": code, "M": message, "D": f"Key (pw)=({SECRET})"}, query=SECRET)
+NAMES = {
+    "57P03": "CannotConnectNowError",
+    "53300": "TooManyConnectionsError",
+    "28P01": "InvalidPasswordError",
+    "42601": "PostgresSyntaxError",
+}
+
+
+def reported(code: str, message: str) -> Exception:
+    """What a server's error response becomes in asyncpg, by name: the driver itself need not be installed."""
+    cls = type(NAMES[code], (Exception,), {"__module__": "asyncpg.exceptions", "sqlstate": code})
+    error: Exception = cls(message)
+    return error
 
 
 def translated(exc: BaseException, **kwargs: object) -> RuntimeHostError:

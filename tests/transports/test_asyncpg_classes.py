@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncpg
 import pytest
-from asyncpg import exceptions
 
 from omnibase_infra.enums import EnumFailureKind as Kind
 from omnibase_infra.enums import EnumInfraTransportType as Transport
 from omnibase_infra.infrastructure.resilience import classify
 from omnibase_infra.infrastructure.resilience.transports import failure_of
 
+asyncpg = pytest.importorskip("asyncpg")
+exceptions = asyncpg.exceptions
 
-def reported(code: str, message: str, **fields: str) -> asyncpg.PostgresError:
+
+def reported(code: str, message: str, **fields: str) -> Exception:
     """The exception asyncpg raises for a server's error response."""
     return asyncpg.PostgresError.new({"S": "ERROR", "C": code, "M": message, **fields}, query="SELECT 'hunter2'")
 
