@@ -68,6 +68,7 @@ def test_every_argument_is_a_readable_setting():
         "minimum_calls": 10,
         "slow_call_seconds": 1.0,
         "slow_call_rate": 0.75,
+        "connection_weight": 0.5,
     }
     breaker = make(name=fresh("read"), expected_exception=KeyError, fallback_function=fallback, **given)
     assert breaker.config.model_dump() == given

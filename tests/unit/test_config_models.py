@@ -59,6 +59,8 @@ RANGES: list[tuple[type[ModelConfigBase], str, float, str]] = [
     (CIRCUIT, "failure_rate", 50, "a finite number, above 0 and at most 1, or None"),
     (CIRCUIT, "window", 0, "a finite number, above 0"),
     (CIRCUIT, "slow_call_seconds", 0, "a finite number, above 0, or None"),
+    (CIRCUIT, "connection_weight", -0.1, "a finite number, 0 or more and at most 1"),
+    (CIRCUIT, "connection_weight", 1.1, "a finite number, 0 or more and at most 1"),
     (CIRCUIT, "slow_call_rate", 0, "a finite number, above 0 and at most 1, or None"),
     (CIRCUIT, "slow_call_rate", 1.1, "a finite number, above 0 and at most 1, or None"),
     (RETRY, "min_wait", -1, "a finite number, 0 or more"),

@@ -36,7 +36,8 @@ from omnibase_infra.infrastructure.resilience.retry_policy import (
     create_vault_retry_policy,
 )
 from omnibase_infra.infrastructure.resilience.translate import translate
-from omnibase_infra.infrastructure.resilience.transports import classify
+from omnibase_infra.infrastructure.resilience.transports import classify, register_transport
+from omnibase_infra.infrastructure.resilience.transports.sqlstate import ends_transaction
 
 __all__ = [
     "CircuitBreaker",
@@ -69,6 +70,8 @@ __all__ = [
     "create_vault_circuit_breaker",
     "create_vault_rate_limiter",
     "create_vault_retry_policy",
+    "ends_transaction",
     "flush_observers",
+    "register_transport",
     "translate",
 ]

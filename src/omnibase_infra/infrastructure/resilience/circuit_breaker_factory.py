@@ -87,6 +87,8 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         expected_exception: Replaces the classification for counting: a class, several, or a predicate. Cancellations
             and rejections by our own policies never count.
         fallback_function: Called with the call's arguments while the circuit is open; sync or async.
+        exempt: Asked with the call's arguments while the circuit is open; a call for which it is true passes all the
+            same, and is not counted. For what ends work that has begun, such as COMMIT: see `ends_transaction`.
         translate: Raise the function's own failures as ONEX errors too, not only the rejections.
         clock: Monotonic time in seconds.
         rng: Source of the recovery's jitter, in [0, 1).
@@ -103,6 +105,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         transport: EnumInfraTransportType | None = None,
         expected_exception: ExpectedException | None = None,
         fallback_function: Callable[..., object] | None = None,
+        exempt: Callable[..., bool] | None = None,
         translate: bool = False,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
@@ -119,6 +122,8 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             _require("transport", transport, EnumInfraTransportType, "an EnumInfraTransportType")
         if fallback_function is not None:
             _require("fallback_function", fallback_function, Callable, "callable")
+        if exempt is not None:
+            _require("exempt", exempt, Callable, "callable")
         _require("clock", clock, Callable, "callable")
         _require("rng", rng, Callable, "callable")
         super().__init__(
@@ -132,6 +137,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         self.expected_exception = expected_exception
         self.last_failure_kind: EnumFailureKind | None = None
         self._expected = None if expected_exception is None else _predicate(expected_exception)
+        self._exempt = exempt
         self._translate = translate
         self._clock = clock
         self._rng = rng
@@ -144,6 +150,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             "transport": transport,
             "expected_exception": expected_exception,
             "fallback_function": fallback_function,
+            "exempt": exempt,
             "translate": translate,
             "clock": clock,
             "rng": rng,
@@ -186,8 +193,8 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
 
     @property
     def failure_count(self) -> int:
-        """Consecutive counted failures: so far while closed, else those that led here."""
-        return self._circuit.generation.failures
+        """Whole consecutive counted failures: so far while closed, else those that led here."""
+        return int(self._circuit.generation.failures)
 
     @property
     def open_remaining(self) -> int:
@@ -295,7 +302,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         """Guard a coroutine function. While closed this adds two attribute reads to a successful call."""
         operation = self._introduce(fn)
         context = self._context(operation)
-        circuit, clock, fallback = self._circuit, self._clock, self.fallback_function
+        circuit, clock, fallback, exempt = self._circuit, self._clock, self.fallback_function, self._exempt
 
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
             started = 0.0
@@ -304,6 +311,8 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
                 started = clock()
                 answer = self._admit(context, started)
                 if isinstance(answer, InfraUnavailableError):
+                    if exempt is not None and exempt(*args, **kwargs):
+                        return await fn(*args, **kwargs)
                     if fallback is None:
                         try:
                             raise answer
@@ -338,7 +347,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             raise TypeError(f"{qualified_name(fn)} is a plain function: an async fallback can only serve an async one")
         operation = self._introduce(fn)
         context = self._context(operation)
-        circuit, clock, fallback = self._circuit, self._clock, self.fallback_function
+        circuit, clock, fallback, exempt = self._circuit, self._clock, self.fallback_function, self._exempt
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             started = 0.0
@@ -347,6 +356,8 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
                 started = clock()
                 answer = self._admit(context, started)
                 if isinstance(answer, InfraUnavailableError):
+                    if exempt is not None and exempt(*args, **kwargs):
+                        return fn(*args, **kwargs)
                     if fallback is None:
                         try:
                             raise answer
@@ -537,9 +548,11 @@ class CircuitBreakerFactory:
         half_open_max_calls: int | None = None,
         expected_exception: ExpectedException | None = None,
         fallback_function: Callable[..., object] | None = None,
+        exempt: Callable[..., bool] | None = None,
         recovery_multiplier: float | None = None,
         max_recovery_timeout: float | None = None,
         recovery_jitter: float | None = None,
+        connection_weight: float | None = None,
         failure_rate: float | EnumUnset | None = EnumUnset.UNSET,
         window: float | None = None,
         minimum_calls: int | None = None,
@@ -560,9 +573,11 @@ class CircuitBreakerFactory:
             half_open_max_calls: Probes under way at a time, 1 or more.
             expected_exception: What counts as a failure: a class, several, or a predicate.
             fallback_function: Called with the call's arguments while the circuit is open.
+            exempt: Asked with the call's arguments while the circuit is open; a call for which it is true passes.
             recovery_multiplier: Growth of the recovery time with each failed probe, 1 or more.
             max_recovery_timeout: Longest recovery time, seconds.
             recovery_jitter: Share by which a recovery time is lengthened at random, from 0 to 1.
+            connection_weight: What a lost or refused connection counts as a failure, from 0 to 1; a hang counts 1.
             failure_rate: Share of failures in the window that opens the circuit, above 0 and up to 1; None for off.
             window: Length of the rate window, seconds.
             minimum_calls: Calls in the window below which no rate is judged.
@@ -589,6 +604,7 @@ class CircuitBreakerFactory:
             "recovery_multiplier": recovery_multiplier,
             "max_recovery_timeout": max_recovery_timeout,
             "recovery_jitter": recovery_jitter,
+            "connection_weight": connection_weight,
             "window": window,
             "minimum_calls": minimum_calls,
         }
@@ -614,6 +630,7 @@ class CircuitBreakerFactory:
             transport=self._transport,
             expected_exception=expected_exception,
             fallback_function=fallback_function,
+            exempt=exempt,
             translate=translate,
             clock=clock,
             rng=rng,

@@ -26,6 +26,7 @@ class ModelCircuitBreakerConfig(ModelConfigBase):
         recovery_multiplier: Growth of the recovery time with each opening in a row; 1 keeps it constant.
         max_recovery_timeout: Cap of the grown recovery time. Unless given, at least ``recovery_timeout``.
         recovery_jitter: Share by which a recovery time may be lengthened at random.
+        connection_weight: What a lost or refused connection counts as a consecutive failure; a hang counts 1.
         failure_rate: Share of failures within the window that opens the circuit too; None for no rate window.
         window: Length of the rate window.
         minimum_calls: Calls the window must hold before a rate counts.
@@ -45,6 +46,7 @@ class ModelCircuitBreakerConfig(ModelConfigBase):
         default_factory=lambda data: max(_max_recovery_timeout(), data.get("recovery_timeout", 0)), ge=0
     )
     recovery_jitter: float = Field(default_factory=shipped_float("circuit_breaker", "recovery_jitter"), ge=0, le=1)
+    connection_weight: float = Field(default_factory=shipped_float("circuit_breaker", "connection_weight"), ge=0, le=1)
     failure_rate: float | None = Field(default=None, gt=0, le=1)
     window: float = Field(default_factory=shipped_float("circuit_breaker", "window"), gt=0)
     minimum_calls: int = Field(default_factory=shipped_int("circuit_breaker", "minimum_calls"), ge=1)

@@ -30,13 +30,16 @@ COUNTED: Final = frozenset({EnumFailureKind.CONNECTION, EnumFailureKind.TIMEOUT,
 _SOON: Final = 0.001
 """Seconds that a caller is told to wait when the recovery time is zero and its place is taken: more than none."""
 
+_ROUNDING: Final = 1e-9
+"""Ten times a tenth is a little less than one."""
+
 
 @dataclass(slots=True, eq=False)
 class Generation:
     """One stay in one state: what has been counted since it began."""
 
     state: EnumCircuitState
-    failures: int = 0
+    failures: float = 0
     """Consecutive counted failures: so far while closed, else those that led here."""
     successes: int = 0
     """Successful probes, while half-open."""
@@ -151,9 +154,10 @@ def fail(
         _open(circuit, now, chance)
     elif admitted.state is CLOSED:
         if counted:
-            admitted.failures += 1
+            # A refusal costs its caller little, a hang all its patience: Semian's rule.
+            admitted.failures += circuit.settings.connection_weight if kind is EnumFailureKind.CONNECTION else 1
             admitted.listening = True
-            if admitted.failures >= circuit.settings.failure_threshold:
+            if admitted.failures >= circuit.settings.failure_threshold - _ROUNDING:
                 _open(circuit, now, chance)
                 return
         if admitted.window is not None:

@@ -5,6 +5,7 @@ Source: PostgreSQL documentation, appendix A, "PostgreSQL Error Codes".
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from omnibase_infra.enums import EnumFailureKind as Kind
@@ -34,6 +35,18 @@ _BY_CLASS: Final = {
 }
 
 
+_ENDS: Final = re.compile(r"\s*(?:commit|rollback|end|abort)\b(?!\s+(?:work\s+|transaction\s+)?to\b)", re.IGNORECASE)
+
+
+def ends_transaction(sql: str, *_arguments: object, **_settings: object) -> bool:
+    """Whether a statement ends a transaction: COMMIT, ROLLBACK and their synonyms, not ROLLBACK TO a savepoint.
+
+    Made for ``create_database_circuit_breaker(exempt=ends_transaction)`` on a function whose first argument is the SQL:
+    a transaction that is under way when the circuit opens can still end, and gives its locks and its connection back.
+    """
+    return _ENDS.match(sql) is not None
+
+
 def kind_of_sqlstate(code: str, text: str) -> Kind:
     """The failure kind of an SQLSTATE; `text` is the server's message, read only where the code is ambiguous."""
     if code == "57014" and "user request" in text:
@@ -41,3 +54,27 @@ def kind_of_sqlstate(code: str, text: str) -> Kind:
     if code == "55P03" and "timeout" in text:
         return Kind.TIMEOUT
     return _BY_CODE.get(code) or _BY_CLASS.get(code[:2], Kind.CALLER)
+
+
+_IN_DOUBT: Final = {
+    "40003",  # statement completion unknown
+    "57P01",  # admin shutdown: a COMMIT that waits for its standbys is already durable here
+    "57P02",
+}
+
+_IN_DOUBT_CLASSES: Final = (
+    "08",  # the connection went, the answer with it
+    "58",  # outside PostgreSQL: poolers report a lost server with it
+    "XX",
+)
+
+_NEVER_CONNECTED: Final = ("08001", "08004")
+
+
+def may_have_taken_effect(code: str) -> bool:
+    """Whether the failed statement may stand all the same.
+
+    A statement that PostgreSQL answers with an error is rolled back; only where the server, or a pooler in front of it,
+    went away is its fate unknown.
+    """
+    return code in _IN_DOUBT or (code.startswith(_IN_DOUBT_CLASSES) and code not in _NEVER_CONNECTED)
