@@ -15,7 +15,6 @@ from uuid import UUID, uuid4
 
 from omnibase_infra.enums import EnumCircuitState, EnumCoreErrorCode
 from omnibase_infra.utils.util_correlation import correlation_id_var
-from omnibase_infra.utils.util_sanitize import sanitize, sanitize_value
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -66,6 +65,9 @@ class ModelOnexError(Exception):
         rejected_by: str | None = None,
         **details: object,
     ) -> None:
+        # Its patterns take longer to compile than all else here takes to import.
+        from omnibase_infra.utils.util_sanitize import sanitize, sanitize_value
+
         super().__init__(sanitize(str(message)))
         if error_code is not None:
             self._error_code = error_code

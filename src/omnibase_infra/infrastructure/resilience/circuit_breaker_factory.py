@@ -39,7 +39,6 @@ from omnibase_infra.infrastructure.resilience.rules import circuit as rule
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.infrastructure.resilience.transports import classify
 from omnibase_infra.utils.util_correlation import correlation_id_var
-from omnibase_infra.utils.util_sanitize import sanitize
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -111,6 +110,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         rng: Callable[[], float] = random.random,
     ) -> None:
         from omnibase_infra.models.resilience import ModelCircuitBreakerConfig
+        from omnibase_infra.utils.util_sanitize import sanitize
 
         config = ModelCircuitBreakerConfig() if config is None else config
         _require("config", config, ModelCircuitBreakerConfig, "a ModelCircuitBreakerConfig")

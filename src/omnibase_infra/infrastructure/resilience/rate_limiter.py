@@ -23,7 +23,6 @@ from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.infrastructure.resilience.rules import token_bucket as rule
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.utils.util_correlation import correlation_id_var
-from omnibase_infra.utils.util_sanitize import sanitize
 
 if TYPE_CHECKING:
     from omnibase_infra.errors import ModelInfraErrorContext
@@ -569,6 +568,8 @@ def _checked_limits(rate: float, capacity: float) -> ModelRateLimitConfig:
 def _checked_name(name: object) -> str:
     if not isinstance(name, str):
         raise ProtocolConfigurationError(f"name = {_shown(name)}: must be a str", parameter="name")
+    from omnibase_infra.utils.util_sanitize import sanitize
+
     return sanitize(name)
 
 

@@ -25,7 +25,6 @@ from tenacity.wait import wait_base
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType, EnumResilienceEvent, EnumUnset
 from omnibase_infra.errors import (
-    ModelInfraErrorContext,
     ModelOnexError,
     ProtocolConfigurationError,
     RuntimeHostError,
@@ -42,7 +41,6 @@ from omnibase_infra.infrastructure.resilience.rules import backoff, budget
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.infrastructure.resilience.transports import Failure, failure_of
 from omnibase_infra.utils.util_correlation import correlation_id_var
-from omnibase_infra.utils.util_sanitize import sanitize
 
 if TYPE_CHECKING:
     from omnibase_infra.models.resilience import ModelRetryBudgetConfig, ModelRetryConfig
@@ -194,6 +192,7 @@ class InfrastructureRetryPolicy:
         sleep: Sleep | None = None,
     ) -> None:
         from omnibase_infra.models.resilience import ModelRetryConfig
+        from omnibase_infra.utils.util_sanitize import sanitize
 
         _check_kind(ModelRetryConfig, config=config)
         config = config or ModelRetryConfig()
@@ -440,14 +439,14 @@ class InfrastructureRetryPolicy:
         return pause, stop
 
     def _final_error(self, call: _Call, exc: Exception | None) -> BaseException:
+        from omnibase_infra.errors.model_infra_error_context import call_context
+
         attempts = call.attempt
         error: BaseException
         if exc is None:
             error = RuntimeHostError(
                 f"{call.operation} failed: no result was accepted after {attempts} attempts",
-                context=ModelInfraErrorContext(
-                    transport_type=self.transport, operation=call.operation, target_name=self.name
-                ),
+                context=call_context(self.transport, call.operation, self.name),
                 correlation_id=call.correlation_id,
                 retry_count=attempts,
             )

@@ -15,7 +15,6 @@ from omnibase_infra.errors import (
     RuntimeHostError,
 )
 from omnibase_infra.infrastructure.resilience.transports import failure_of
-from omnibase_infra.utils.util_sanitize import sanitize
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -63,6 +62,8 @@ def translate(
         target = target_name or transport or "the dependency"
         attempts = f" after {retry_count} attempts" if retry_count and retry_count > 1 else ""
         code = f" {failure.code}" if failure.code else ""
+        from omnibase_infra.utils.util_sanitize import sanitize
+
         return sanitize(f"{operation or 'call'} failed: {target} {happened}{attempts} ({name}{code})")
 
     from omnibase_infra.errors.model_infra_error_context import call_context

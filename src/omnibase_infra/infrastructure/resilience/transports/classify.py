@@ -20,8 +20,16 @@ Classifier = Callable[[BaseException, tuple[str, ...]], Failure | None]
 along its MRO, the most derived first; None leaves it to the builtin rules."""
 
 _FILES: Final = {
+    "aiohttp": "aiohttp",
     "asyncpg": "asyncpg",
+    "consul": "consul",
+    "grpc": "grpc",
+    "httpcore": "httpx",
+    "httpx": "httpx",
+    "hvac": "hvac",
     "redis": "redis",
+    "requests": "requests",
+    "urllib3": "requests",
     "valkey": "redis",
 }
 """Top-level package of an exception's class → the file here that knows it. No driver is imported to find out.
