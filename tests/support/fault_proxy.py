@@ -115,10 +115,12 @@ class FaultProxy:
 
     async def _shut(self) -> None:
         await self._refuse()
-        self._drop(_reset)
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks or self._writers:
+            self._drop(_reset)
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.sleep(0)  # what has been aborted is closed in the loop's next turn
 
     def _drop(self, end: Callable[[asyncio.StreamWriter], None]) -> None:
         for writer in tuple(self._writers):
@@ -127,6 +129,10 @@ class FaultProxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        accepting = asyncio.current_task()
+        assert accepting is not None
+        self._tasks.add(accepting)
+        accepting.add_done_callback(self._tasks.discard)
         if self._fault is Fault.RESET_ON_ACCEPT:
             _reset(writer)
             return
@@ -137,6 +143,7 @@ class FaultProxy:
         try:
             server_reader, server_writer = await asyncio.open_connection(HOST, self._upstream_port)
         except OSError:
+            self._writers.discard(writer)
             _reset(writer)
             return
         self._writers.add(server_writer)

@@ -27,8 +27,11 @@ _FILES: Final = {
     "httpcore": "httpx",
     "httpx": "httpx",
     "hvac": "hvac",
+    "psycopg": "psycopg",
+    "psycopg_pool": "psycopg",
     "redis": "redis",
     "requests": "requests",
+    "sqlalchemy": "sqlalchemy",
     "urllib3": "requests",
     "valkey": "redis",
 }
