@@ -21,6 +21,7 @@ from enum import Enum, auto
 from typing import Self
 
 HOST = "127.0.0.1"
+_TURNS = 5
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -115,12 +116,13 @@ class FaultProxy:
 
     async def _shut(self) -> None:
         await self._refuse()
-        while self._tasks or self._writers:
+        # More than one turn: what was being accepted, or has been aborted, is done with in the loop's next ones.
+        for _ in range(_TURNS):
             self._drop(_reset)
             for task in tuple(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await asyncio.sleep(0)  # what has been aborted is closed in the loop's next turn
+            await asyncio.sleep(0)
 
     def _drop(self, end: Callable[[asyncio.StreamWriter], None]) -> None:
         for writer in tuple(self._writers):

@@ -21,7 +21,12 @@ along its MRO, the most derived first; None leaves it to the builtin rules."""
 
 _FILES: Final = {
     "aiohttp": "aiohttp",
+    "aiokafka": "aiokafka",
     "asyncpg": "asyncpg",
+    "builtins.BufferError": "confluent_kafka",
+    "builtins.KeyError": "aiokafka",
+    "cimpl": "confluent_kafka",
+    "confluent_kafka": "confluent_kafka",
     "consul": "consul",
     "grpc": "grpc",
     "httpcore": "httpx",
