@@ -33,6 +33,13 @@ MASKED = [
     ("dsn=svc:p@ss@db/app", "dsn=***@db/app"),
     ("failed to resolve host 'S3CR3T@127.0.0.1': no", "failed to resolve host '***@127.0.0.1': no"),
     ('could not translate host name "S3CR3T@db" to address', 'could not translate host name "***@db" to address'),
+    # within the repr of a message that holds both kinds of quotes
+    ("KeyError: 'Invalid port: \\'a\"b\\''", "KeyError: 'Invalid port: \\'***\\''"),
+    ("E('IDENTIFIED BY \\'a\"b\\'')", "E('IDENTIFIED BY \\'***\\'')"),
+    ("E('ALTER USER svc PASSWORD \\'a\"b\\'')", "E('ALTER USER svc PASSWORD \\'***\\'')"),
+    ("E('[(\\'x-vault-token\\', \\'a\"b\\')]')", "E('[(\\'x-vault-token\\', \\'***\\')]')"),
+    ("E('near \"t\"\\nLINE 1: select \\'a\\\\nb\\' x\\n   ^')", "E('near \"t\"\\nLINE 1: ***\\n   ^')"),
+    ("E(\"{\\'credentials\\': {\\'key\\': \\'a}\\'}}\")\nnext", "E(\"{\\'credentials\\': ***\nnext"),
     # keys
     ("host=db password=hunter2 user=svc", "host=db password=*** user=svc"),
     ("host=db password='it\\'s here' user=svc", "host=db password='***' user=svc"),

@@ -49,8 +49,9 @@ _WORDS = {
 }
 _SUFFIX = r"(?:[_.-]?(?:value|raw|plain|text|hash|digest|b64|base64|encoded|header|old|new|current|[0-9]{1,3}))?"
 _SEPARATOR = (
-    r"""(?:(?P<close>\\{0,7}["'`]\]?)?[ \t]{0,4}(?P<sep>=[=>]?|:=|:(?!:|//)|,(?=[ ]?[bru]?["'])|%3[ad])[ \t]{0,4}"""
-    r"""|(?<=password)[ \t]{1,4}(?=["']))"""
+    r"""(?:(?P<close>\\{0,7}["'`]\]?)?[ \t]{0,4}"""
+    r"""(?P<sep>=[=>]?|:=|:(?!:|//)|,(?=[ ]?[bru]?\\{0,7}["'])|%3[ad])[ \t]{0,4}"""
+    r"""|(?<=password)[ \t]{1,4}(?=\\{0,7}["']))"""
 )
 _KEYS = [
     (sign, re.compile(word + ("" if "weak" in word else "(?P<weak>(?!))?") + _SUFFIX + _SEPARATOR))
@@ -59,12 +60,14 @@ _KEYS = [
 _KEY_NAME = re.compile(rf"(?:{'|'.join(_WORDS.values()).replace('?P<weak>', '?:')}){_SUFFIX}\Z")
 # The class names of drivers: `InvalidPassword: password authentication failed` holds no password.
 _NOT_A_KEY = ("invalid", "missing", "expired", "incorrect", "wrong", "bad")
-_KEY_START = re.compile(r"""(?:[bru]?["'`])?(?<![\w.-])[\w.-]*+\Z""")
+_KEY_START = re.compile(r"""(?:[bru]?\\{0,7}["'`])?(?<![\w.-])[\w.-]*+\Z""")
 _SMALL_NUMBER = re.compile(r"[0-9]{1,4}(?![^\s,;)\]}&])")
 _NUMBER_VALUE = re.compile(r"[0-9][0-9_.]{0,15}(?![^\s,;)\]}&])")
 
 _ROW_END = re.compile(r"\)(?= (?:already exists|is not present|is still referenced|conflicts with)|\.?\Z)")
 _STATEMENT = re.compile(r"^(LINE [0-9]{1,9}: )[^\n]+", re.MULTILINE)
+# The same within a repr, where the ends of lines are escaped.
+_STATEMENT_IN_REPR = re.compile(r"(?<=\\n)(LINE [0-9]{1,9}: )(?:[^\n\\]++|\\[^n\n])++")
 
 _OPENING = re.compile(r"""[bBrRuU]{0,2}(?P<escape>\\{0,7})(?P<quote>["'`])""")
 # A quote closes only before a delimiter: a raw password may hold quotes.
@@ -76,7 +79,7 @@ _QUOTED = {
 _NEXT_PAIR = r"""[,;&](?:\s|\Z|\\?["']?[A-Za-z_][\w. -]{0,40}\\?["']?[ ]?[=:])"""
 _RUN = re.compile(rf"""(?:[^\s,;&"'`]++|(?!{_NEXT_PAIR})[,;&]|["'`](?!{_AFTER_QUOTE}))++""")
 _COOKIES = re.compile(r"[^\s;]++(?:;[; \t]{0,4}[^\s;]++)*+")
-_STRUCTURE = re.compile(r"""[\[({](?=b?["']|[\s\[({}\])]|\Z)""")
+_STRUCTURE = re.compile(r"""[\[({](?=b?(?P<escape>\\{0,7})["']|[\s\[({}\])]|\Z)""")
 _BRACKET = re.compile(r"""'(?:[^'\\\n]++|\\.)*+'|"(?:[^"\\\n]++|\\.)*+"|[\[({\])}]""")
 _SCHEME = re.compile(r"(?i:bearer|basic|token|negotiate|ntlm|apikey)[ \t]{1,4}")
 _LONG_SCHEME = re.compile(r"(?i:digest|aws4-hmac-sha256|signature|hawk|oauth|scram-sha-[0-9]{1,3})[ \t][^\r\n]*")
@@ -209,6 +212,7 @@ def _clean(text: str, *, allow_internal_ips: bool) -> str:
                 text, lowered = _mask_values(pattern, span, text, lowered)
     if "LINE " in text:
         text = _STATEMENT.sub(rf"\g<1>{MASK}", text)
+        text = _STATEMENT_IN_REPR.sub(rf"\g<1>{MASK}", text)
     text = _mask_tokens(text)
     if "@" in text:
         text = _mask_addresses(text)
@@ -448,8 +452,9 @@ def _value(text: str, begin: int) -> tuple[int, int]:
         closed = text.startswith(escape + quote, end)
         return begin, end if closed else max(begin, _line_end(text, begin))
     end = begin
-    if _STRUCTURE.match(text, begin):
-        end = _structure_end(text, begin)
+    if structure := _STRUCTURE.match(text, begin):
+        # Within a repr the quotes are escaped, and cannot be told from those of the secret.
+        end = _line_end(text, begin) if structure["escape"] else _structure_end(text, begin)
         return begin, _end(_RUN, text, end)
     end = _end(_RUN, text, begin)
     return begin, _without_closing(text, begin, end)
@@ -531,8 +536,9 @@ def _luhn(digits: list[int]) -> bool:
 
 _INVALID = (
     r"invalid (?:literal for int\(\) with base [0-9]{1,2}: |percent-encoded token: |uri query parameter: "
-    r"|input (?:syntax|value) for [^:\n]{1,60}: |(?:port(?: number)?: |integer value |connection option )(?=[\"'])"
-    r"|value (?=[\"'][^\n]{0,200} for configuration property))"
+    r"|input (?:syntax|value) for [^:\n]{1,60}: "
+    r"|(?:port(?: number)?: |integer value |connection option )(?=\\{0,7}[\"'])"
+    r"|value (?=\\{0,7}[\"'][^\n]{0,200} for configuration property))"
 )
 _BEARER = (
     r"bearer(?<!\wbearer)[ \t]{1,4}(?![a-z_]{1,40}=\"?\w)"
@@ -548,7 +554,7 @@ _QUOTATIONS = [
         ("could not ", r"could not (?:convert string to float: |be cast to integer value as )", _quoted),
         ("illegal header value ", "illegal header value ", _quoted),
         ('missing "=" after ', 'missing "=" after ', _quoted),
-        ("identified by ", r"identified by (?=[\"'])", _quoted),
+        ("identified by ", r"identified by (?=\\{0,7}[\"'])", _quoted),
         ("unsupported sasl mechanism: ", "unsupported sasl mechanism: ", _quoted),
         ("input_value=", "input_value=", _quoted),
         ("<cookie ", "<cookie ", _quoted),
