@@ -114,16 +114,18 @@ class ModelOnexError(Exception):
             details: …
         """
         error = cls.__new__(cls)
-        error._describe = describe
-        error._context = context
+        error.__dict__ = {  # at once: seven assignments take twice as long
+            "_describe": describe,
+            "_context": context,
+            "_retry_after_seconds": retry_after_seconds,
+            "_details": details,
+            "circuit_state": circuit_state,
+            "rejected_by": rejected_by,
+        }
         if correlation_id is None:
             correlation_id = correlation_id_var.get()
         if correlation_id is not None:
             error._correlation_id = correlation_id
-        error._retry_after_seconds = retry_after_seconds
-        error._details = details
-        error.circuit_state = circuit_state
-        error.rejected_by = rejected_by
         return error
 
     @property

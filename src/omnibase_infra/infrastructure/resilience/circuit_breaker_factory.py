@@ -397,15 +397,20 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
     def _admit(self, context: ModelInfraErrorContext, now: float) -> Generation | InfraUnavailableError:
         """Ask the rule; return what the call belongs to, or the error that refuses it."""
         circuit = self._circuit
-        with self._lock:
-            before = circuit.generation
-            admitted = rule.admit(circuit, now)
-            after = circuit.generation
-            retry_after = None if admitted else rule.retry_after(circuit, now)
-        if after is not before:
-            self._announce(before, after)
-        if admitted is not None:
-            return admitted
+        after = circuit.generation
+        remaining = circuit.open_until - now
+        retry_after: float | None = remaining
+        if after.state is not EnumCircuitState.OPEN or remaining <= 0:
+            # While open nothing can change, hence there is nothing to lock; else the rule decides.
+            with self._lock:
+                before = circuit.generation
+                admitted = rule.admit(circuit, now)
+                after = circuit.generation
+                retry_after = None if admitted else rule.retry_after(circuit, now)
+            if after is not before:
+                self._announce(before, after)
+            if admitted is not None:
+                return admitted
         name = context.target_name or "circuit_breaker"
         if is_listened_to(EnumResilienceEvent.REJECTED):
             emit(
