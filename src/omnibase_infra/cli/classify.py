@@ -43,8 +43,10 @@ def main(arguments: Sequence[str]) -> int:
             parser.error("standard input holds no traceback: its last line must name an exception")
     else:
         module, colon, name = given.partition(":")
-        if not colon or not name:
+        if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
             parser.error("an exception is given as module:Class, such as asyncpg.exceptions:TooManyConnectionsError")
+        if _imported(module, name) is None and not is_known_driver(module):
+            parser.error("no such exception can be imported here; an exception is given as module:Class")
         exc = _instance(module, name, text="")
     transport = EnumInfraTransportType(options.transport) if options.transport else None
     for label, text in describe(exc, transport).items():
