@@ -266,6 +266,7 @@ def test_without_a_refusal_the_connection_error_stays_as_it_is() -> None:
         with RevealLoginFailure():
             logger.error('Unable connect to "%s:%s": %s', "broker", 9092, ConnectionRefusedError(111, "refused"))
             logger.error("no arguments at all")
+            logger.error("%(host)s", {"host": "broker"})
             raise failed
 
     failed = bootstrap_failure()
@@ -293,6 +294,18 @@ def test_a_refusal_logged_by_a_task_beside_is_not_this_task_s() -> None:
     refused, unreachable = asyncio.run(run())
     assert classify(refused) is Kind.AUTHENTICATION
     assert classify(unreachable) is Kind.CONNECTION
+
+
+def test_a_block_within_a_block_hears_nothing_after_its_end() -> None:
+    def connect() -> None:
+        with RevealLoginFailure():
+            with RevealLoginFailure():
+                pass
+            log_refusal()
+            raise bootstrap_failure()
+
+    with pytest.raises(errors.SaslAuthenticationFailed):
+        connect()
 
 
 def test_after_the_block_nothing_is_kept_and_nothing_is_filtered(caplog: pytest.LogCaptureFixture) -> None:

@@ -22,10 +22,10 @@ class _Listener(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         refusals = _refusals.get()
-        if refusals is not None and isinstance(record.args, tuple):
-            refusals += [
-                arg for arg in record.args if isinstance(arg, Exception) and failure_of(arg).kind is Kind.AUTHENTICATION
-            ]
+        if refusals is not None:
+            for arg in record.args or ():
+                if isinstance(arg, Exception) and failure_of(arg).kind is Kind.AUTHENTICATION:
+                    refusals.append(arg)
         return True
 
 

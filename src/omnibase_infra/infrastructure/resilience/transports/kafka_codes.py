@@ -61,7 +61,6 @@ _PERHAPS: Final = {
     20: Kind.UNAVAILABLE,  # not enough replicas after append
     41: Kind.UNAVAILABLE,  # not controller: also for what waited when the controller moved
     56: Kind.UNAVAILABLE,  # storage error
-    108: Kind.UNAVAILABLE,  # new leader elected
     120: Kind.UNAVAILABLE,  # transaction abortable: the whole transaction must run again
 }
 """The broker may have carried out the request, or a part of it."""
