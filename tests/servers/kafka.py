@@ -118,15 +118,6 @@ class KafkaFaultProxy(FaultProxy):
         """Host and port for a client's bootstrap servers."""
         return f"{HOST}:{self.port}"
 
-    async def _refuse(self) -> None:
-        # Kafka's clients connect again and again, and asyncio loses a connection that is being accepted by a server
-        # that closes: it asserts that the server is open, with the socket already in hand.
-        if self._server is not None:
-            for listening in self._server.sockets:
-                asyncio.get_running_loop().remove_reader(listening)
-            await asyncio.sleep(0.01)
-        await super()._refuse()
-
     async def _answers(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         await super()._answers(cast("asyncio.StreamReader", _Rewriting(source, *self._told)), sink)
 

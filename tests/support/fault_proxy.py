@@ -110,9 +110,15 @@ class FaultProxy:
             self._server = await asyncio.start_server(self._accept, HOST, self.port, reuse_address=True)
 
     async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._server is None:
+            return
+        # Clients connect again and again, and asyncio loses a connection that is being accepted by a server that
+        # closes: it asserts that the server is open, with the socket already in hand.
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening)
+        await asyncio.sleep(0.01)
+        self._server.close()
+        self._server = None
 
     async def _shut(self) -> None:
         await self._refuse()
