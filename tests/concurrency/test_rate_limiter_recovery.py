@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -14,19 +13,50 @@ from omnibase_infra.infrastructure.resilience import TokenBucketLimiter, rate_li
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limiter, "_LOST_AFTER", 0.0)
+    monkeypatch.setattr(rate_limiter, "_LOST_AFTER", 0)
 
 
 def test_a_float_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     limiter = TokenBucketLimiter(1, 5, clock=Clock())
     box = limiter._box
     away = box.pop()
-    monkeypatch.setattr(
-        rate_limiter, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: box.append(away))
-    )
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 900:
+            box.append(away)
+
+    monkeypatch.setattr(rate_limiter, "time", SimpleNamespace(sleep=nap))
     assert limiter.acquire(5)
     assert limiter._box is box
     assert not limiter.acquire()
+    assert naps[0] == 0
+    assert naps[-1] > 0
+
+
+def test_the_bucket_that_replaces_a_lost_one_is_waited_for_as_patiently(monkeypatch: pytest.MonkeyPatch) -> None:
+    limiter = TokenBucketLimiter(1, 5, clock=Clock())
+    limiter._box.pop()
+    boxes = [limiter._box]
+
+    def nap(_: float) -> None:
+        if limiter._box is not boxes[-1]:
+            boxes.append(limiter._box)
+            limiter._box.append(5.0)
+
+    class Replaced:
+        """Another thread is first to take the new bucket's float."""
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *exc: object) -> None:
+            limiter._box.pop()
+
+    monkeypatch.setattr(rate_limiter, "time", SimpleNamespace(sleep=nap))
+    limiter._queue_lock = Replaced()
+    assert limiter.tokens == 0.0
+    assert len(boxes) == 2
 
 
 def test_a_bucket_whose_float_is_lost_begins_again_without_tokens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,12 +188,12 @@ BAD = [
     ({"slow_call_rate": 2}, "slow_call_rate = 2: must be a finite number, above 0 and at most 1, or None"),
     ({"slow_call_rate": 0.5}, "slow_call_rate: needs slow_call_seconds beside it, which is not set"),
     ({"slow_call_seconds": 1}, "slow_call_seconds: needs slow_call_rate beside it, which is not set"),
-    ({"name": ""}, "name is empty: give a name, or leave it out"),
-    ({"name": "  "}, "name is empty: give a name, or leave it out"),
-    ({"name": 5}, "name is a int: must be text"),
-    ({"fallback_function": SECRET}, "fallback_function is a str: must be callable"),
-    ({"clock": 5}, "clock is a int: must be callable"),
-    ({"rng": 0.5}, "rng is a float: must be callable"),
+    ({"name": ""}, "name = (empty): must be text that is not blank, or None"),
+    ({"name": "  "}, "name = (empty): must be text that is not blank, or None"),
+    ({"name": 5}, "name = 5: must be text that is not blank, or None"),
+    ({"fallback_function": SECRET}, "fallback_function = (a str, not shown): must be a function"),
+    ({"clock": 5}, "clock = 5: must be a function"),
+    ({"rng": 0.5}, "rng = 0.5: must be a function"),
 ]
 
 
@@ -242,8 +242,8 @@ def test_an_unusable_expected_exception_is_refused(value, end):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"config": {"failure_threshold": 3}}, "config is a dict: must be a ModelCircuitBreakerConfig"),
-        ({"transport": "db"}, "transport is a str: must be an EnumInfraTransportType"),
+        ({"config": {"failure_threshold": 3}}, "config = (a dict, not shown): must be a ModelCircuitBreakerConfig"),
+        ({"transport": "db"}, "transport = (a str, not shown): must be an EnumInfraTransportType"),
     ],
 )
 def test_a_bad_argument_of_the_class_is_named_too(arguments, message):

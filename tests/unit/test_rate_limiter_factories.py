@@ -61,9 +61,9 @@ def test_the_database_factory_names_its_rate_queries_per_second() -> None:
         ("grpc", {"requests_per_second": -1}, "requests_per_second = -1: must be a finite number, above 0"),
         ("database", {"queries_per_second": "5"}, "queries_per_second = (a str, not shown): must be a finite number"),
         ("kafka", {"burst_capacity": 0.5}, "burst_capacity = 0.5: must be a finite number, 1 or more"),
-        ("vault", {"on_limit": "drop"}, "on_limit: must be 'reject' or 'wait'"),
+        ("vault", {"on_limit": "drop"}, "on_limit = (a str, not shown): must be 'reject' or 'wait'"),
         ("consul", {"timeout": -1}, "timeout = -1: must be a number of seconds, 0 or more, or None"),
-        ("valkey", {"name": 1}, "name = 1: must be a str"),
+        ("valkey", {"name": 1}, "name = 1: must be text that is not blank, or None"),
     ],
 )
 def test_a_wrong_argument_is_named_as_the_caller_calls_it(

@@ -133,7 +133,7 @@ def test_a_refusal_under_new_limits_counts_as_their_beginning() -> None:
         ((1, 5, math.nan), "tokens must be a number from 1 to the capacity, 5, not nan"),
         ((1, 5, True), "tokens must be a number from 1 to the capacity, 5, not True"),
         ((1, 5, "3"), "tokens must be a number from 1 to the capacity, 5, not (a str, not shown)"),
-        ((1, 5, 10**400), "tokens must be a number from 1 to the capacity, 5, not (a int, not shown)"),
+        ((1, 5, 10**400), "tokens must be a number from 1 to the capacity, 5, not (an int of 1329 bits)"),
     ],
     ids=lambda value: str(value)[:24],
 )
@@ -159,8 +159,7 @@ def test_impossible_limits_and_tokens_are_refused_and_make_no_bucket(
         ({"max_keys": True}, "max_keys = True: must be a whole number, 1 or more"),
         ({"max_keys": "9"}, "max_keys = (a str, not shown): must be a whole number, 1 or more"),
         ({"max_keys": None}, "max_keys = None: must be a whole number, 1 or more"),
-        ({"name": 9}, "name = 9: must be a str"),
-        ({"name": None}, "name = None: must be a str"),
+        ({"name": 9}, "name = 9: must be text that is not blank, or None"),
     ],
     ids=str,
 )

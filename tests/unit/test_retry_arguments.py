@@ -16,7 +16,7 @@ from omnibase_infra.infrastructure.resilience import (
 )
 from omnibase_infra.models.resilience import ModelRetryBudgetConfig
 
-STRATEGY = "must be a tenacity strategy or a like callable"
+STRATEGY = "must be a tenacity strategy or a like function"
 WAIT = "must be a finite number, 0 or more"
 ATTEMPTS = "must be a whole number, 1 or more"
 ELAPSED = "must be a finite number, above 0, or None"
@@ -68,31 +68,31 @@ def test_a_min_wait_above_max_wait_is_refused():
 @pytest.mark.parametrize("build", [create, construct])
 @pytest.mark.parametrize("parameter", ["stop", "wait", "retry", "before_sleep"])
 def test_a_strategy_that_cannot_be_called_is_refused(build, parameter):
-    assert refusal(build, **{parameter: 3}) == f"{parameter} is a int: {STRATEGY}"
+    assert refusal(build, **{parameter: 3}) == f"{parameter} = 3: {STRATEGY}"
 
 
 @pytest.mark.parametrize(
     ("parameter", "strategy"), [("stop", tenacity.stop_after_attempt), ("wait", tenacity.wait_fixed)]
 )
 def test_a_strategy_class_in_place_of_a_strategy_is_refused(parameter, strategy):
-    assert refusal(create, **{parameter: strategy}) == f"{parameter} is the class {strategy.__name__}: {STRATEGY}"
+    assert refusal(create, **{parameter: strategy}) == f"{parameter} = (the class {strategy.__name__}): {STRATEGY}"
 
 
 @pytest.mark.parametrize("build", [create, construct])
 @pytest.mark.parametrize("parameter", ["clock", "rng", "sleep"])
 def test_a_source_of_time_or_chance_that_cannot_be_called_is_refused(build, parameter):
-    assert refusal(build, **{parameter: 0.5}) == f"{parameter} is a float: must be a function"
+    assert refusal(build, **{parameter: 0.5}) == f"{parameter} = 0.5: must be a function"
 
 
 def test_a_budget_of_the_wrong_kind_is_refused():
     message = refusal(construct, budget=ModelRetryBudgetConfig())
-    assert message == "budget is a ModelRetryBudgetConfig: must be a RetryBudget"
+    assert message == "budget = (a ModelRetryBudgetConfig, not shown): must be a RetryBudget"
     assert refusal(create, retry_budget=0.1) == "retry_budget = 0.1: must be a table of settings, or None"
 
 
 def test_settings_of_the_wrong_kind_are_refused():
-    assert refusal(construct, config={"max_attempts": 3}) == "config is a dict: must be a ModelRetryConfig"
-    assert refusal(RetryBudget, config=0.1) == "config is a float: must be a ModelRetryBudgetConfig"
+    assert refusal(construct, config={"max_attempts": 3}) == "config = (a dict, not shown): must be a ModelRetryConfig"
+    assert refusal(RetryBudget, config=0.1) == "config = 0.1: must be a ModelRetryBudgetConfig"
 
 
 def test_text_given_as_a_setting_is_never_shown():
@@ -102,7 +102,7 @@ def test_text_given_as_a_setting_is_never_shown():
 
 @pytest.mark.parametrize("name", ["", " "])
 def test_an_empty_name_is_refused(name):
-    assert refusal(construct, name=name) == "name is empty: give a name, or leave it out"
+    assert refusal(construct, name=name) == "name = (empty): must be text that is not blank, or None"
 
 
 @pytest.mark.parametrize(

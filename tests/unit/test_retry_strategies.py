@@ -212,7 +212,7 @@ def test_what_a_strategy_raises_comes_out_and_ends_the_call(call: Caller):
 
 @pytest.mark.parametrize(
     ("returned", "shown"),
-    [(-1, "-1"), (float("nan"), "nan"), (float("inf"), "inf"), (None, "a NoneType"), ("5", "a str")],
+    [(-1, "-1"), (float("nan"), "nan"), (float("inf"), "inf"), (None, "None"), ("5", "(a str, not shown)")],
 )
 @both_kinds
 def test_a_wait_that_is_no_duration_is_refused_and_chained_from_the_failure(call: Caller, returned, shown):

@@ -24,9 +24,9 @@ from omnibase_infra.infrastructure.resilience.rate_limiter import (
     create_valkey_rate_limiter,
     create_vault_rate_limiter,
 )
+from omnibase_infra.infrastructure.resilience.retry_budget import RetryBudget
 from omnibase_infra.infrastructure.resilience.retry_policy import (
     InfrastructureRetryPolicy,
-    RetryBudget,
     create_consul_retry_policy,
     create_database_retry_policy,
     create_grpc_retry_policy,

@@ -27,6 +27,7 @@ from omnibase_infra.enums import (
     EnumUnset,
 )
 from omnibase_infra.errors import InfraUnavailableError, ProtocolConfigurationError
+from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable
 from omnibase_infra.infrastructure.resilience.decorate import (
     guarded,
     is_async,
@@ -110,26 +111,15 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         rng: Callable[[], float] = random.random,
     ) -> None:
         from omnibase_infra.models.resilience import ModelCircuitBreakerConfig
-        from omnibase_infra.utils.util_sanitize import sanitize
 
         config = ModelCircuitBreakerConfig() if config is None else config
-        _require("config", config, ModelCircuitBreakerConfig, "a ModelCircuitBreakerConfig")
-        if name is not None:
-            _require("name", name, str, "text")
-            if not name.strip():
-                raise ProtocolConfigurationError("name is empty: give a name, or leave it out", parameter="name")
-        if transport is not None:
-            _require("transport", transport, EnumInfraTransportType, "an EnumInfraTransportType")
-        if fallback_function is not None:
-            _require("fallback_function", fallback_function, Callable, "callable")
-        if exempt is not None:
-            _require("exempt", exempt, Callable, "callable")
-        _require("clock", clock, Callable, "callable")
-        _require("rng", rng, Callable, "callable")
+        require(ModelCircuitBreakerConfig, "a ModelCircuitBreakerConfig", config=config)
+        require(EnumInfraTransportType, "an EnumInfraTransportType", transport=transport)
+        require_callable(fallback_function=fallback_function, exempt=exempt, clock=clock, rng=rng)
         super().__init__(
             failure_threshold=config.failure_threshold,
             recovery_timeout=config.recovery_timeout,
-            name=name if name is None else sanitize(name),
+            name=checked_name(name),
             fallback_function=fallback_function,
         )
         self.config = config
@@ -498,12 +488,6 @@ CircuitBreaker = InfrastructureCircuitBreaker
 def _refusal(name: str, retry_after: float | None) -> str:
     when = "until it is reset" if retry_after is None else f"for another {retry_after:.3g} s"
     return f"Circuit breaker open: '{name}' rejects calls {when}"
-
-
-def _require(parameter: str, value: object, kind: object, allowed: str) -> None:
-    if not isinstance(value, cast("type", kind)):
-        message = f"{parameter} is a {type(value).__name__}: must be {allowed}"
-        raise ProtocolConfigurationError(message, parameter=parameter)
 
 
 def _predicate(expected: object) -> Callable[[Exception], bool]:

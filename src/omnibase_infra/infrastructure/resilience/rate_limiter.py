@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from omnibase_infra.enums import EnumInfraTransportType, EnumOnLimit, EnumResilienceEvent
 from omnibase_infra.errors import InfraRateLimitedError, ProtocolConfigurationError
+from omnibase_infra.infrastructure.resilience.arguments import FOREVER, checked_name, checked_seconds, refused
 from omnibase_infra.infrastructure.resilience.decorate import guarded, protect, qualified_name, refuse_deferred
 from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.infrastructure.resilience.rules import token_bucket as rule
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.utils.util_correlation import correlation_id_var
+from omnibase_infra.utils.util_show_value import show_value
 
 if TYPE_CHECKING:
     from omnibase_infra.errors import ModelInfraErrorContext
@@ -32,11 +34,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-_LOST_AFTER: Final = 1.0
-"""Seconds after which a popped float counts as lost: its owner was killed within the few bytecodes that hold it."""
+_LOST_AFTER: Final = 1_000
+"""Looks after which a popped float counts as lost: its owner was killed within the few bytecodes that hold it.
 
-_FOREVER: Final = threading.TIMEOUT_MAX / 2
-"""Seconds, still clear of where the operating system refuses to wait for so long."""
+Looks, not seconds: a process that was stopped, or whose owner waits for a turn among many threads, has lost nothing.
+"""
+
+_QUICK_LOOKS: Final = 20
+"""Looks that only let another thread run; those that follow leave the interpreter to the owner for longer."""
+
+_NAP: Final = 0.001
+"""Seconds between two of the later looks."""
 
 _MAX_KEYS: Final = 1_000_000
 """Keys a `RateLimiter` keeps, at well under 120 bytes each."""
@@ -85,12 +93,12 @@ class TokenBucketLimiter:
     ) -> None:
         self._config = _checked_limits(rate, capacity)
         if on_limit not in list(EnumOnLimit):
-            raise ProtocolConfigurationError("on_limit: must be 'reject' or 'wait'", parameter="on_limit")
+            raise refused("on_limit", on_limit, "'reject' or 'wait'")
         self._on_limit = EnumOnLimit(on_limit)
-        self._timeout = _checked_timeout(timeout)
+        self._timeout = checked_seconds("timeout", timeout)
         if timeout is not None and self._on_limit is not EnumOnLimit.WAIT:
             raise ProtocolConfigurationError("timeout: only a limiter with on_limit='wait' waits", parameter="timeout")
-        self._name = name if name is None else _checked_name(name)
+        self._name = checked_name(name)
         self.transport = transport
         self._translate = translate
         self._clock = clock
@@ -171,7 +179,7 @@ class TokenBucketLimiter:
             while not self._take(cost, waiter):
                 if self._comes_after(deadline, cost):
                     return False
-                self._sleep(min(self._delay(cost), _FOREVER))
+                self._sleep(min(self._delay(cost), FOREVER))
             return True
         finally:
             self._leave(waiter)
@@ -285,7 +293,7 @@ class TokenBucketLimiter:
         return _checked_tokens(tokens, self.capacity) / self.rate
 
     def _deadline(self, timeout: float | None) -> float | None:
-        checked = _checked_timeout(timeout)
+        checked = checked_seconds("timeout", timeout)
         return None if checked is None else self._now() + checked
 
     def _comes_after(self, deadline: float | None, cost: float) -> bool:
@@ -294,15 +302,17 @@ class TokenBucketLimiter:
 
     def _withdraw(self) -> tuple[list[float], float]:
         """Take the float out of its box, waiting for the thread that has it."""
-        lost_at = time.monotonic() + _LOST_AFTER
+        looks = 0
         while True:
             box = self._box
             try:
                 return box, box.pop()
             except IndexError:
-                if time.monotonic() < lost_at:
-                    time.sleep(0)
-                    continue
+                looks += 1
+            if looks <= _LOST_AFTER:
+                time.sleep(0 if looks <= _QUICK_LOOKS else _NAP)
+                continue
+            looks = 0
             with self._queue_lock:
                 if self._box is box:
                     # A new box, begun empty of tokens: should the owner live after all, it returns the float to the
@@ -429,8 +439,9 @@ class RateLimiter:
     def __init__(
         self, name: str = "rate_limiter", *, max_keys: int = _MAX_KEYS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        _check_max_keys(max_keys)
-        self.name = _checked_name(name)
+        if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
+            raise refused("max_keys", max_keys, "a whole number, 1 or more")
+        self.name = checked_name(name) or "rate_limiter"
         self.max_keys = max_keys
         self._clock = clock
         self._origin = clock()
@@ -565,47 +576,14 @@ def _checked_limits(rate: float, capacity: float) -> ModelRateLimitConfig:
     return config
 
 
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str):
-        raise ProtocolConfigurationError(f"name = {_shown(name)}: must be a str", parameter="name")
-    from omnibase_infra.utils.util_sanitize import sanitize
-
-    return sanitize(name)
-
-
-def _check_max_keys(max_keys: object) -> None:
-    if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
-        raise ProtocolConfigurationError(
-            f"max_keys = {_shown(max_keys)}: must be a whole number, 1 or more", parameter="max_keys"
-        )
-
-
-def _checked_timeout(timeout: object) -> float | None:
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise ProtocolConfigurationError(
-            f"timeout = {_shown(timeout)}: must be a number of seconds, 0 or more, or None", parameter="timeout"
-        )
-    return timeout if timeout < _FOREVER else None
-
-
 def _checked_tokens(tokens: object, capacity: float) -> float:
     if isinstance(tokens, bool) or not isinstance(tokens, int | float) or not 1 <= tokens <= capacity:
         # Not "tokens = …", whose value the sanitiser would take for a secret.
         raise ProtocolConfigurationError(
-            f"tokens must be a number from 1 to the capacity, {capacity:.15g}, not {_shown(tokens)}",
+            f"tokens must be a number from 1 to the capacity, {capacity:.15g}, not {show_value(tokens)}",
             parameter="tokens",
         )
     return tokens
-
-
-def _shown(value: object) -> str:
-    if value is None or isinstance(value, bool | float):
-        return repr(value)
-    if isinstance(value, int) and value.bit_length() <= _SHOWN_BITS:
-        return repr(value)
-    return f"(a {type(value).__name__}, not shown)"
 
 
 class RateLimiterFactory:

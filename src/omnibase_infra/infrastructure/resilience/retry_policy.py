@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import itertools
 import random
-import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -24,11 +22,8 @@ import tenacity
 from tenacity.wait import wait_base
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType, EnumResilienceEvent, EnumUnset
-from omnibase_infra.errors import (
-    ModelOnexError,
-    ProtocolConfigurationError,
-    RuntimeHostError,
-)
+from omnibase_infra.errors import ModelOnexError, ProtocolConfigurationError, RuntimeHostError
+from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable
 from omnibase_infra.infrastructure.resilience.decorate import (
     guarded,
     is_async,
@@ -37,10 +32,12 @@ from omnibase_infra.infrastructure.resilience.decorate import (
     refuse_deferred,
 )
 from omnibase_infra.infrastructure.resilience.observers import emit, is_listened_to
-from omnibase_infra.infrastructure.resilience.rules import backoff, budget
+from omnibase_infra.infrastructure.resilience.retry_budget import RetryBudget
+from omnibase_infra.infrastructure.resilience.rules import backoff
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.infrastructure.resilience.transports import Failure, failure_of
 from omnibase_infra.utils.util_correlation import correlation_id_var
+from omnibase_infra.utils.util_show_value import show_value
 
 if TYPE_CHECKING:
     from omnibase_infra.models.resilience import ModelRetryBudgetConfig, ModelRetryConfig
@@ -55,48 +52,6 @@ Wait = Callable[[RetryState], float | Awaitable[float]]
 Retry = Callable[[RetryState], bool | Awaitable[bool]]
 BeforeSleep = Callable[[RetryState], Awaitable[None] | None]
 Sleep = Callable[[float], Awaitable[None] | None]
-
-
-class RetryBudget:
-    """Keeps retries within a share of the calls; give one to several policies to have them share it.
-
-    Args:
-        config: Share, floor and window.
-        clock: Monotonic time in seconds.
-
-    Raises:
-        ProtocolConfigurationError: When `config` is something else.
-    """
-
-    def __init__(self, config: ModelRetryBudgetConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
-        from omnibase_infra.models.resilience import ModelRetryBudgetConfig
-
-        _check_kind(ModelRetryBudgetConfig, config=config)
-        self.config = config
-        self._state = budget.Budget(config.ratio, config.min_per_second, config.window, asked_at=clock())
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._ticks = itertools.count()
-        self._seen = 0
-        self.count_call: Final[Callable[[], int]] = self._ticks.__next__
-        """Count one call. A single C call, hence atomic: the successful path takes no lock."""
-
-    def spend(self) -> bool:
-        """Take one retry; False when the budget is spent."""
-        with self._lock:
-            return budget.spend(self._state, self._new_calls(), self._clock())
-
-    @property
-    def balance(self) -> float:
-        """Retries that are left just now."""
-        with self._lock:
-            return budget.balance(self._state, self._new_calls(), self._clock())
-
-    def _new_calls(self) -> int:
-        tick = next(self._ticks)  # a counter can only be read by counting; that tick is left out again
-        new = tick - self._seen
-        self._seen = tick + 1
-        return new
 
 
 class WaitWithinBounds(wait_base):
@@ -192,22 +147,20 @@ class InfrastructureRetryPolicy:
         sleep: Sleep | None = None,
     ) -> None:
         from omnibase_infra.models.resilience import ModelRetryConfig
-        from omnibase_infra.utils.util_sanitize import sanitize
 
-        _check_kind(ModelRetryConfig, config=config)
+        require(ModelRetryConfig, "a ModelRetryConfig", config=config)
         config = config or ModelRetryConfig()
-        if name is not None and not name.strip():
-            raise ProtocolConfigurationError("name is empty: give a name, or leave it out", parameter="name")
-        _check_callables(
-            "a tenacity strategy or a like callable", stop=stop, wait=wait, retry=retry, before_sleep=before_sleep
+        require(EnumInfraTransportType, "an EnumInfraTransportType", transport=transport)
+        require_callable(
+            "a tenacity strategy or a like function", stop=stop, wait=wait, retry=retry, before_sleep=before_sleep
         )
-        _check_callables("a function", clock=clock, rng=rng, sleep=sleep)
-        _check_kind(RetryBudget, budget=budget)
+        require_callable(clock=clock, rng=rng, sleep=sleep)
+        require(RetryBudget, "a RetryBudget", budget=budget)
         if budget is None and config.budget is not None:
             budget = RetryBudget(config.budget, clock=clock)
         self.config = config
         self.transport = transport
-        self.name = name if name is None else sanitize(name)
+        self.name = checked_name(name)
         self.stop: Stop = stop or tenacity.stop_after_attempt(config.max_attempts)
         self.wait: Wait = wait or WaitWithinBounds(config.min_wait, config.max_wait, rng)
         self.retry: Retry = retry or tenacity.retry_if_exception(
@@ -477,33 +430,10 @@ def _nothing() -> int:
     return 0
 
 
-def _check_callables(allowed: str, **given: object) -> None:
-    for parameter, value in given.items():
-        if isinstance(value, type):
-            raise ProtocolConfigurationError(
-                f"{parameter} is the class {value.__qualname__}: must be {allowed}", parameter=parameter
-            )
-        if value is not None and not callable(value):
-            raise ProtocolConfigurationError(
-                f"{parameter} is a {type(value).__name__}: must be {allowed}", parameter=parameter
-            )
-
-
-def _check_kind(wanted: type, **given: object) -> None:
-    for parameter, value in given.items():
-        if value is not None and not isinstance(value, wanted):
-            raise ProtocolConfigurationError(
-                f"{parameter} is a {type(value).__name__}: must be a {wanted.__name__}", parameter=parameter
-            )
-
-
 def _check_wait(seconds: object, failed: Exception | None) -> None:
-    if isinstance(seconds, int | float) and 0 <= seconds < inf:
-        return
-    shown = seconds if isinstance(seconds, int | float) else f"a {type(seconds).__name__}"
-    raise ProtocolConfigurationError(
-        f"wait returned {shown}: must return a finite number of seconds, 0 or more", parameter="wait"
-    ) from failed
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < inf:
+        message = f"wait returned {show_value(seconds)}: must return a finite number of seconds, 0 or more"
+        raise ProtocolConfigurationError(message, parameter="wait") from failed
 
 
 def _correlation(call: _Call) -> UUID:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from omnibase_infra.errors import ProtocolConfigurationError
+from omnibase_infra.utils.util_show_value import show_value
 
 
 class ModelConfigBase(BaseModel):
@@ -83,7 +84,6 @@ def unknown_name(name: str, known: Collection[str], *, every: Collection[str] = 
 
 
 _SCALAR: Final = ConfigDict(strict=True, allow_inf_nan=False)
-_SHOWN_BITS: Final = 64
 
 
 @cache
@@ -97,7 +97,7 @@ def _inner_error(details: ErrorDetails) -> ProtocolConfigurationError | None:
 
 
 def _refused(field: FieldInfo, name: str, value: object) -> ProtocolConfigurationError:
-    return ProtocolConfigurationError(f"{name} = {_shown(value)}: must be {_allowed(field)}", parameter=name)
+    return ProtocolConfigurationError(f"{name} = {show_value(value)}: must be {_allowed(field)}", parameter=name)
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -115,13 +115,3 @@ def _allowed(field: FieldInfo) -> str:
     kind = "a whole number" if int in kinds else "a finite number" if float in kinds else "a table of settings"
     text = f"{kind}, {' and '.join(bounds)}" if bounds else kind
     return f"{text}, or None" if type(None) in kinds else text
-
-
-def _shown(value: object) -> str:
-    if value is None or isinstance(value, bool | float):
-        return repr(value)
-    if isinstance(value, int):
-        return repr(value) if value.bit_length() <= _SHOWN_BITS else f"(an int of {value.bit_length()} bits)"
-    if isinstance(value, str) and not value:
-        return "(empty)"
-    return f"(a {type(value).__name__}, not shown)"
