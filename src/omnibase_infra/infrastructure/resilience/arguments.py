@@ -50,6 +50,17 @@ def require_flag(**given: object) -> None:
             raise refused(parameter, value, "true or false")
 
 
+def checked_count(parameter: str, value: object) -> int:
+    """A whole number of things, 1 or more.
+
+    Raises:
+        ProtocolConfigurationError: When it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise refused(parameter, value, "a whole number, 1 or more")
+    return value
+
+
 def checked_name(name: object, parameter: str = "name") -> str | None:
     """The name, sanitised, for it is shown in errors; None stays None.
 

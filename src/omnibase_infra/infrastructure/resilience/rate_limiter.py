@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from omnibase_infra.enums import EnumInfraTransportType, EnumOnLimit, EnumResilienceEvent
 from omnibase_infra.errors import InfraRateLimitedError, ProtocolConfigurationError
-from omnibase_infra.infrastructure.resilience.arguments import FOREVER, checked_name, checked_seconds, refused
+from omnibase_infra.infrastructure.resilience.arguments import (
+    FOREVER,
+    checked_count,
+    checked_name,
+    checked_seconds,
+    refused,
+)
 from omnibase_infra.infrastructure.resilience.decorate import guarded, protect, qualified_name, refuse_deferred
 from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.infrastructure.resilience.rules import token_bucket as rule
@@ -439,10 +445,8 @@ class RateLimiter:
     def __init__(
         self, name: str = "rate_limiter", *, max_keys: int = _MAX_KEYS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
-            raise refused("max_keys", max_keys, "a whole number, 1 or more")
         self.name = checked_name(name) or "rate_limiter"
-        self.max_keys = max_keys
+        self.max_keys = checked_count("max_keys", max_keys)
         self._clock = clock
         self._origin = clock()
         shards = 1

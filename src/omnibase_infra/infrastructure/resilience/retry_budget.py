@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from omnibase_infra.infrastructure.resilience.arguments import refused
+from omnibase_infra.infrastructure.resilience.arguments import require, require_callable
 from omnibase_infra.infrastructure.resilience.rules import budget
 
 if TYPE_CHECKING:
@@ -19,18 +19,21 @@ class RetryBudget:
     """Keeps retries within a share of the calls; give one to several policies to have them share it.
 
     Args:
-        config: Share, floor and window.
+        config: Share, floor and window; those of the ``[defaults]`` preset when None.
         clock: Monotonic time in seconds.
 
     Raises:
         ProtocolConfigurationError: When `config` is something else.
     """
 
-    def __init__(self, config: ModelRetryBudgetConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: ModelRetryBudgetConfig | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         from omnibase_infra.models.resilience import ModelRetryBudgetConfig
 
-        if not isinstance(config, ModelRetryBudgetConfig):
-            raise refused("config", config, "a ModelRetryBudgetConfig")
+        require(ModelRetryBudgetConfig, "a ModelRetryBudgetConfig", config=config)
+        require_callable(clock=clock)
+        config = config or ModelRetryBudgetConfig()
         self.config = config
         self._state = budget.Budget(config.ratio, config.min_per_second, config.window, asked_at=clock())
         self._clock = clock
