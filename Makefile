@@ -11,6 +11,8 @@ WHEEL := $(VENV)/.wheel
 DEMO := $(VENV)/.extra-demo
 DEV := $(VENV)/.extra-dev
 TOOLS := $(VENV)/.extra-tools
+# A file stays with one process, and so do the servers that its fixtures start; more than four would crowd them.
+IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # What runs is the installed wheel, so the tree must not be on the path.
 export PYTHONPATH :=
@@ -33,13 +35,13 @@ demo: $(DEMO) $(WHEEL) ## Watch the stack carry a real PostgreSQL through a cras
 
 test: $(DEV) $(WHEEL) ## Run all tests against the built wheel: the quick ones, those with real servers, coverage
 	@rm -f '$(COVERAGE_FILE)' '$(COVERAGE_FILE)'.*
-	$(BIN)/coverage run -m pytest -m 'not integration'
-	$(BIN)/coverage run -m pytest -m integration
+	$(BIN)/coverage run -m pytest -m 'not integration' $(IN_PARALLEL)
+	$(BIN)/coverage run -m pytest -m integration $(IN_PARALLEL)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 test-core: $(TOOLS) $(WHEEL) ## Run the tests of the core with no driver and no server installed
-	$(BIN)/python -m pytest --without-drivers -m 'not integration' --ignore tests/transports --ignore tests/architecture
+	$(BIN)/python -m pytest $(IN_PARALLEL) --without-drivers -m 'not integration' --ignore tests/transports --ignore tests/architecture
 
 check: $(DEV) ## Check format, lint, types (mypy, basedpyright) and the import contracts
 	$(BIN)/ruff format --check .
