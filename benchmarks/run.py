@@ -26,9 +26,13 @@ import tenacity
 from omnibase_infra.errors import InfraConnectionError, ModelInfraErrorContext
 from omnibase_infra.infrastructure.resilience import (
     TokenBucketLimiter,
+    create_database_bulkhead,
     create_database_circuit_breaker,
     create_database_rate_limiter,
+    create_database_resilience,
     create_database_retry_policy,
+    create_database_timeout,
+    resilience,
 )
 
 Call = Callable[[int], Awaitable[object]]
@@ -56,6 +60,14 @@ async def failing(_number: int) -> int:
 def passthrough(fn: Call) -> Call:
     async def wrapper(*args: int, **kwargs: int) -> object:
         return await fn(*args, **kwargs)
+
+    return wrapper
+
+
+def bare_timeout(fn: Call) -> Call:
+    async def wrapper(*args: int, **kwargs: int) -> object:
+        async with asyncio.timeout(5.0):
+            return await fn(*args, **kwargs)
 
     return wrapper
 
@@ -175,6 +187,13 @@ def rows(rounds: int) -> list[Row]:
         "breaker": create_database_circuit_breaker()(fine),
         "limiter": no_limit()(fine),
         "the three stacked": create_database_circuit_breaker()(create_database_retry_policy()(no_limit()(fine))),
+        "the three as a pipeline": resilience(
+            create_database_circuit_breaker(), create_database_retry_policy(), no_limit()
+        )(fine),
+        "bare asyncio.timeout": bare_timeout(fine),
+        "timeout": create_database_timeout()(fine),
+        "bulkhead": create_database_bulkhead()(fine),
+        "the full pipeline": create_database_resilience(rate_limiter=no_limit(), fallback=fine)(fine),
     }
     taken = measure(success, calls=20_000, rounds=rounds)
     found = [
@@ -182,6 +201,11 @@ def rows(rounds: int) -> list[Row]:
         compare(taken, "breaker", bare, 1.4),
         compare(taken, "limiter", bare, 2.2),
         compare(taken, "the three stacked", bare, 4.0),
+        compare(taken, "the three as a pipeline", bare, 2.6),
+        compare(taken, "timeout", "bare asyncio.timeout", 1.0),
+        compare(taken, "bulkhead", bare, 3.0),
+        compare(taken, "the full pipeline", bare, 20.0),
+        compare(taken, "the full pipeline", "bare asyncio.timeout", 1.6),
     ]
     failure = {
         "three failing attempts": three_attempts_by_ours(),

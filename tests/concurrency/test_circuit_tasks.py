@@ -174,7 +174,7 @@ def test_a_call_cancelled_at_any_await_gives_its_place_back_and_records_nothing(
             await task
         assert caught.type is asyncio.CancelledError
         assert (breaker.state, breaker.failure_count) == (state, 2)
-        assert breaker._circuit.generation.probes == 0
+        assert breaker.circuit.generation.probes == 0
         await faces_that_await(breaker)[face]()
         assert breaker.closed
 
@@ -191,7 +191,7 @@ def test_a_cancelled_fallback_has_taken_no_place():
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.sleep(60)
-        assert (breaker.state, breaker._circuit.generation.probes) == (HALF_OPEN, 0)
+        assert (breaker.state, breaker.circuit.generation.probes) == (HALF_OPEN, 0)
 
     async def missing():
         raise AssertionError
@@ -207,7 +207,7 @@ def test_a_probe_that_its_caller_stops_waiting_for_gives_its_place_back():
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await breaker.call(asyncio.Event().wait)
-        assert (breaker.state, breaker._circuit.generation.probes) == (HALF_OPEN, 0)
+        assert (breaker.state, breaker.circuit.generation.probes) == (HALF_OPEN, 0)
 
     virtual_time.run(main())
 

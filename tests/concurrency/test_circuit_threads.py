@@ -14,7 +14,7 @@ from tests.support.circuits import Clock, Flight, attempt, fail, fresh, make
 
 from omnibase_infra.enums import EnumCircuitState
 from omnibase_infra.errors import InfraUnavailableError
-from omnibase_infra.infrastructure.resilience import add_observer, circuit_breaker_factory
+from omnibase_infra.infrastructure.resilience import add_observer, registry
 from omnibase_infra.infrastructure.resilience.rules import circuit
 
 CLOSED, OPEN, HALF_OPEN, *_ = EnumCircuitState
@@ -203,7 +203,7 @@ def test_rounds_of_threads_leave_no_place_taken(transitions_give_way):
 
     in_threads(work, 8)
     assert breaker.state is HALF_OPEN
-    assert breaker._circuit.generation.probes == 0
+    assert breaker.circuit.generation.probes == 0
 
 
 def test_no_lock_is_held_while_the_guarded_function_runs():
@@ -221,7 +221,7 @@ def test_no_lock_is_held_while_the_guarded_function_runs():
 def test_the_rate_window_is_exact_under_threads():
     breaker = make(failure_threshold=10_000, failure_rate=1.0, minimum_calls=10_000)
     in_threads(lambda number: [fail(breaker) if number % 2 else attempt(breaker) for _ in range(10)])
-    assert breaker._circuit.generation.window.totals == [640, 320, 0]
+    assert breaker.circuit.generation.window.totals == [640, 320, 0]
 
 
 def test_a_call_that_is_dropped_in_the_midst_of_a_transition_does_not_deadlock():
@@ -250,13 +250,13 @@ def test_commands_from_other_threads_leave_a_state_that_is_whole(transitions_giv
 
     assert in_threads(work, 16) == [None] * 16
     breaker.reset()
-    assert breaker._circuit.passing is breaker._circuit.generation
+    assert breaker.circuit.passing is breaker.circuit.generation
 
 
 def test_64_threads_that_ask_for_one_name_get_one_circuit(monkeypatch):
     named = WeakValueDictionary()
     named.data = GivesWayDict()
-    monkeypatch.setattr(circuit_breaker_factory, "_named", named)
+    monkeypatch.setattr(registry._table, "_shared", named)
     name, clock = fresh("one of many"), Clock()
     found = in_threads(lambda _: make(clock, name=name, rng=clock))
     assert len({id(breaker) for breaker in found}) == 1

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 
 import pytest
 
@@ -13,15 +11,23 @@ pytest.importorskip("aiohttp", reason="aiohttp is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 import aiohttp
+from tests.integration.http_clients import (
+    HINT_OF_THE_GATEWAY,
+    REFUSING_PROXIES,
+    SITUATIONS_OF_ALL,
+    check,
+    check_end_to_end,
+    check_frozen_killed_and_gone,
+    check_hint_of_a_date,
+)
 from tests.servers.http_app import HttpServer
 from tests.servers.http_faults import GATEWAY_SITUATIONS, IMPATIENT, HttpFaults, patience
 from tests.support.fault_proxy import Fault
 from tests.transports.situations.aiohttp import SITUATIONS
 
 from omnibase_infra.enums import EnumFailureKind as Kind
-from omnibase_infra.enums import EnumInfraTransportType as Transport
-from omnibase_infra.errors import InfraConnectionError, InfraTimeoutError, InfraUnavailableError
-from omnibase_infra.infrastructure.resilience import create_network_circuit_breaker, create_network_retry_policy
+from omnibase_infra.errors import InfraConnectionError, InfraTimeoutError
+from omnibase_infra.infrastructure.resilience import create_network_retry_policy
 from omnibase_infra.infrastructure.resilience.transports import failure_of
 
 pytestmark = pytest.mark.integration
@@ -44,76 +50,33 @@ def failure(call: Callable[..., Coroutine[object, None, None]], *args: object, *
     return caught.value
 
 
-@pytest.fixture(scope="module")
-def faults() -> Iterator[HttpFaults]:
-    with HttpFaults() as servers:
-        yield servers
-
-
-@pytest.mark.parametrize(
-    "situation",
-    [
-        "connection refused",
-        "host name unknown",
-        "connect time-out",
-        "reset before the answer",
-        "closed before the answer",
-        "answer cut off",
-        "nonsense for an answer",
-        "no answer in time",
-        "certificate does not verify",
-        "TLS to a plain port",
-        "body cannot be decoded",
-        "redirect loop",
-        "malformed URL",
-        "unknown scheme",
-        *(f"HTTP {status}" for status in (400, 401, 403, 404, 408, 409, 413, 421, 425)),
-        *(f"HTTP {status}" for status in (429, 500, 501, 502, 503, 504, 505, 507)),
-        "HTTP 429 with Retry-After",
-        "HTTP 503 with Retry-After",
-    ],
-)
+@pytest.mark.parametrize("situation", SITUATIONS_OF_ALL)
 def test_a_real_failure_is_what_the_table_says(faults: HttpFaults, situation: str) -> None:
-    error, row = failure(request, faults.failing(situation), patience(situation)), ROWS[situation]
-    assert type(error) is type(row.make())
-    found = failure_of(error, Transport.HTTP)
-    assert (found.kind, found.sent) == (row.kind, row.sent)
-    assert found.retry_after_seconds == (7.0 if "Retry-After" in situation else None)
+    error = failure(request, faults.failing(situation), patience(situation))
+    found = check(error, ROWS[situation])
     assert found.idempotent is (True if isinstance(error, aiohttp.ClientResponseError) else None)
 
 
 @pytest.mark.parametrize("situation", GATEWAY_SITUATIONS)
 def test_a_real_failure_of_a_gateway_is_what_the_table_says(faults: HttpFaults, situation: str) -> None:
-    error, row = failure(request, faults.failing_at_the_gateway(situation), patience(situation)), ROWS[situation]
-    assert type(error) is type(row.make())
-    found = failure_of(error, Transport.HTTP)
-    assert (found.kind, found.sent) == (row.kind, row.sent)
-    assert found.retry_after_seconds == (5.0 if "Retry-After" in situation else None)
+    error = failure(request, faults.failing_at_the_gateway(situation), patience(situation))
+    check(error, ROWS[situation], HINT_OF_THE_GATEWAY)
 
 
-@pytest.mark.parametrize(
-    ("host", "situation"),
-    [("login.example", "proxy asks for credentials"), ("other.example", "proxy cannot reach the server")],
-)
+@pytest.mark.parametrize(("host", "situation"), REFUSING_PROXIES)
 def test_a_real_proxy_that_refuses_to_connect(faults: HttpFaults, host: str, situation: str) -> None:
     error, row = failure(request, f"https://{host}/", proxy=faults.gateway.url), ROWS[situation]
-    found = failure_of(error)
-    assert type(error) is type(row.make())
-    assert (found.kind, found.sent) == (row.kind, row.sent)
+    check(error, row)
 
 
 def test_a_real_proxy_that_is_not_there(faults: HttpFaults) -> None:
     row = ROWS["proxy refused"]
     error = failure(request, "https://other.example/", proxy=faults.failing("connection refused"))
-    found = failure_of(error)
-    assert type(error) is type(row.make())
-    assert (found.kind, found.sent) == (row.kind, row.sent)
+    check(error, row)
 
 
 def test_a_date_for_a_hint_comes_out_as_seconds(faults: HttpFaults) -> None:
-    hint = failure_of(failure(request, f"{faults.url}/status/429?retry_at=30")).retry_after_seconds
-    assert hint is not None
-    assert 28.0 <= hint <= 31.0
+    check_hint_of_a_date(failure(request, f"{faults.url}/status/429?retry_at=30"))
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET_ANSWER, Fault.CLOSE_ANSWER])
@@ -146,15 +109,13 @@ def test_a_pool_without_a_free_connection_has_sent_nothing(faults: HttpFaults) -
             await session.get(faults.url)
 
     error, row = failure(two_at_once), ROWS["no connection free in the pool"]
-    found = failure_of(error)
-    assert type(error) is type(row.make())
-    assert (found.kind, found.sent) == (row.kind, row.sent)
+    check(error, row)
 
 
 def test_a_frozen_and_a_killed_server() -> None:
     with HttpServer() as server:
         server.pause()
-        frozen = failure_of(failure(request, server.url, IMPATIENT))
+        frozen = failure(request, server.url, IMPATIENT)
         server.resume()
 
         async def killed_in_mid_body() -> None:
@@ -162,11 +123,9 @@ def test_a_frozen_and_a_killed_server() -> None:
                 server.kill()
                 await answer.read()
 
-        killed = failure_of(failure(killed_in_mid_body))
-        gone = failure_of(failure(request, server.url))
-    assert (frozen.kind, frozen.sent) == (Kind.TIMEOUT, True)
-    assert (killed.kind, killed.sent) == (Kind.CONNECTION, True)
-    assert (gone.kind, gone.sent) == (Kind.CONNECTION, False)
+        killed = failure(killed_in_mid_body)
+        gone = failure(request, server.url)
+    check_frozen_killed_and_gone(frozen, killed, gone)
 
 
 def test_a_dripping_answer_is_bounded_by_the_total_time_out_and_by_max_elapsed(faults: HttpFaults) -> None:
@@ -191,7 +150,7 @@ def test_aiohttp_itself_sends_a_request_twice_when_its_method_allows_it(
 ) -> None:
     url = faults.failing("closed before the answer")
     before = faults.wire.accepted
-    failure(request, url, method=method)
+    assert failure_of(failure(request, url, method=method)).client_attempts == sent
     assert faults.wire.accepted - before == sent
 
 
@@ -201,34 +160,11 @@ def test_attempts_multiply_when_policy_and_client_both_retry(faults: HttpFaults)
     with pytest.raises(InfraConnectionError) as caught:
         asyncio.run(create_network_retry_policy(3, 0, 0)(request)(url))
     assert caught.value.model.context["retry_count"] == 3
+    assert failure_of(caught.value.__cause__).client_attempts == 2
     assert faults.wire.accepted - before == 6
 
 
 def test_retry_and_breaker_carry_real_calls_through_503_and_give_up_on_a_dead_server_without_a_secret(
     faults: HttpFaults, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "omnibase_infra")
-    breaker = create_network_circuit_breaker(1)
-    stacked = breaker(create_network_retry_policy(3, 0, 0)(request))
-    key = uuid.uuid4().hex
-
-    asyncio.run(stacked(f"{faults.url}/flaky/{key}?fail=2"))
-    assert faults.seen(key) == 3
-
-    not_found = failure(stacked, f"{faults.url}/flaky/{key}-404?fail=9&status=404")
-    assert isinstance(not_found, aiohttp.ClientResponseError)
-    assert faults.seen(f"{key}-404") == 1
-
-    dead = faults.failing("connection refused").replace("http://", "http://alice:S3CR3T@")
-    with pytest.raises(InfraConnectionError) as caught:
-        asyncio.run(stacked(f"{dead}orders?api_key=S3CR3T"))
-    error = caught.value
-    assert (error.model.context["retry_count"], error.error_code.name) == (3, "NETWORK_ERROR")
-    with pytest.raises(InfraUnavailableError, match="Circuit breaker open") as rejected:
-        asyncio.run(stacked(f"{dead}orders?api_key=S3CR3T"))
-
-    ours = "".join(f"{record.getMessage()}{record.__dict__}" for record in caplog.records if "omnibase" in record.name)
-    assert ours
-    for text in (str(error), repr(error), error.model_dump_json(), str(rejected.value), ours):
-        assert "S3CR3T" not in text
-        assert "alice" not in text
+    check_end_to_end(faults, caplog, request, aiohttp.ClientResponseError, asyncio.run)

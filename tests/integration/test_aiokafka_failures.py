@@ -5,22 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.servers.kafka import KafkaFaultProxy, KafkaServer, find_noida
+from tests.integration.kafka_clients import (
+    COMMIT_CODES,
+    HANGS_UP,
+    PRODUCE_CODES,
+    SECRET,
+    TOPIC,
+    Table,
+    assert_no_secret,
+)
+from tests.servers.kafka import KafkaFaultProxy, KafkaServer
 from tests.servers.kafka_login_stub import KafkaLoginStub
-from tests.servers.kafka_mock import Api, KafkaMockCluster, find_library
+from tests.servers.kafka_mock import Api, KafkaMockCluster
 from tests.support.fault_proxy import Fault
 
 from omnibase_infra.enums import EnumCircuitState
 from omnibase_infra.enums import EnumFailureKind as Kind
-from omnibase_infra.enums import EnumInfraTransportType as Transport
 from omnibase_infra.errors import (
     InfraAuthenticationError,
     InfraTimeoutError,
     InfraUnavailableError,
-    ModelOnexError,
 )
 from omnibase_infra.infrastructure.resilience import create_kafka_circuit_breaker, create_kafka_retry_policy
 from omnibase_infra.infrastructure.resilience.transports import failure_of
@@ -32,52 +39,10 @@ aiokafka = pytest.importorskip("aiokafka", reason="aiokafka is not installed")
 
 from tests.transports.situations.aiokafka import SITUATIONS  # noqa: E402
 
-SECRET = "hunter2-S3CR3T"
 TIMEOUT = 0.25
-TOPIC = "orders"
-ROWS = {row.situation: row for row in SITUATIONS}
-HANGS_UP = -195
+check = Table(SITUATIONS).check
 
 Client = Callable[[], Awaitable[object]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KafkaServer]:
-    binary = find_noida()
-    if binary is None:
-        pytest.skip("no broker: pip install noida-db")
-    with KafkaServer(binary) as running:
-        yield running
-
-
-@pytest.fixture
-def own_server(server: KafkaServer) -> Iterator[KafkaServer]:
-    with KafkaServer(server.binary) as running:
-        yield running
-
-
-@pytest.fixture
-def proxy(server: KafkaServer) -> Iterator[KafkaFaultProxy]:
-    with KafkaFaultProxy(server.port) as between:
-        yield between
-
-
-@pytest.fixture
-def mock() -> Iterator[KafkaMockCluster]:
-    library = find_library()
-    if library is None:
-        pytest.skip("no mock cluster: pip install confluent-kafka")
-    with KafkaMockCluster(library) as running:
-        yield running
-
-
-def check(situation: str, error: BaseException, code: int | None = None) -> None:
-    """The real exception is of the class, and classified, as the table says."""
-    row = ROWS[situation]
-    failure = failure_of(error, Transport.KAFKA)
-    expected = (type(row.make()), row.kind, row.sent, None if code is None else str(code))
-    assert (type(error), failure.kind, failure.sent, failure.code) == expected, repr(error)
-    assert failure.retry_after_seconds is None
 
 
 @contextlib.asynccontextmanager
@@ -157,9 +122,9 @@ def send_failure(
         Fault.GARBAGE,
     ],
 )
-def test_start_fails(proxy: KafkaFaultProxy, fault: Fault) -> None:
-    proxy.fault = fault
-    check("start: refused, reset, DNS failure, time-out or not a broker", start_failure(proxy.address))
+def test_start_fails(broker_proxy: KafkaFaultProxy, fault: Fault) -> None:
+    broker_proxy.fault = fault
+    check("start: refused, reset, DNS failure, time-out or not a broker", start_failure(broker_proxy.address))
 
 
 def test_start_fails_for_an_unknown_host() -> None:
@@ -178,38 +143,38 @@ def test_start_fails_for_an_unknown_host() -> None:
     ],
 )
 def test_send_over_a_connection_that_fails(
-    proxy: KafkaFaultProxy, fault: Fault, situation: str, code: int | None
+    broker_proxy: KafkaFaultProxy, fault: Fault, situation: str, code: int | None
 ) -> None:
     def fail() -> None:
-        proxy.fault = fault
+        broker_proxy.fault = fault
         if fault is Fault.REFUSE:
-            proxy.reset_connections()
+            broker_proxy.reset_connections()
 
     def mend() -> None:
-        proxy.fault = Fault.NONE
+        broker_proxy.fault = Fault.NONE
 
-    check(situation, send_failure(proxy.address, before=fail, after=mend), code)
+    check(situation, send_failure(broker_proxy.address, before=fail, after=mend), code)
 
 
-def test_a_connection_reset_while_idle_is_mended_by_the_client_itself(proxy: KafkaFaultProxy) -> None:
+def test_a_connection_reset_while_idle_is_mended_by_the_client_itself(broker_proxy: KafkaFaultProxy) -> None:
     async def scenario() -> None:
-        async with producing(proxy.address) as producer:
+        async with producing(broker_proxy.address) as producer:
             await producer.start()
             await producer.send_and_wait(TOPIC, b"1")
-            before = proxy.accepted
-            proxy.reset_connections()
+            before = broker_proxy.accepted
+            broker_proxy.reset_connections()
             await producer.send_and_wait(TOPIC, b"2")
-            assert proxy.accepted > before
+            assert broker_proxy.accepted > before
 
     asyncio.run(scenario())
 
 
-def test_buffer_stays_full_while_nothing_is_sent(proxy: KafkaFaultProxy) -> None:
+def test_buffer_stays_full_while_nothing_is_sent(broker_proxy: KafkaFaultProxy) -> None:
     async def scenario() -> BaseException:
-        async with producing(proxy.address, max_batch_size=200) as producer:
+        async with producing(broker_proxy.address, max_batch_size=200) as producer:
             await producer.start()
             await producer.send_and_wait(TOPIC, b"1")
-            proxy.fault = Fault.STALL
+            broker_proxy.fault = Fault.STALL
             waiting: list[asyncio.Future[object]] = []
             try:
                 while True:
@@ -217,18 +182,18 @@ def test_buffer_stays_full_while_nothing_is_sent(proxy: KafkaFaultProxy) -> None
             except Exception as error:
                 return error
             finally:
-                proxy.fault = Fault.NONE
+                broker_proxy.fault = Fault.NONE
                 await asyncio.gather(*waiting, return_exceptions=True)
 
     check("send: buffer full for too long", asyncio.run(scenario()))
 
 
-def test_metadata_and_offsets_of_a_broker_that_is_gone(proxy: KafkaFaultProxy) -> None:
+def test_metadata_and_offsets_of_a_broker_that_is_gone(broker_proxy: KafkaFaultProxy) -> None:
     async def scenario() -> tuple[BaseException, BaseException]:
-        async with consuming(proxy.address) as consumer:
+        async with consuming(broker_proxy.address) as consumer:
             await consumer.start()
-            proxy.fault = Fault.REFUSE
-            proxy.reset_connections()
+            broker_proxy.fault = Fault.REFUSE
+            broker_proxy.reset_connections()
             offsets = consumer.end_offsets([aiokafka.TopicPartition(TOPIC, 0)])
             return await raised_by(consumer.topics()), await raised_by(offsets)
 
@@ -240,24 +205,24 @@ def test_metadata_and_offsets_of_a_broker_that_is_gone(proxy: KafkaFaultProxy) -
 # --- the broker's life ------------------------------------------------------------------------------------------------
 
 
-def test_frozen_broker(own_server: KafkaServer) -> None:
-    check("send: no answer in time", send_failure(own_server.address, before=own_server.pause), 7)
-    error = start_failure(own_server.address)
+def test_frozen_broker(own_broker: KafkaServer) -> None:
+    check("send: no answer in time", send_failure(own_broker.address, before=own_broker.pause), 7)
+    error = start_failure(own_broker.address)
     check("start: refused, reset, DNS failure, time-out or not a broker", error)
 
 
-def test_killed_broker(own_server: KafkaServer) -> None:
-    check("send: broker gone", send_failure(own_server.address, before=own_server.kill))
-    error = start_failure(own_server.address)
+def test_killed_broker(own_broker: KafkaServer) -> None:
+    check("send: broker gone", send_failure(own_broker.address, before=own_broker.kill))
+    error = start_failure(own_broker.address)
     check("start: refused, reset, DNS failure, time-out or not a broker", error)
 
 
 # --- misuse -----------------------------------------------------------------------------------------------------------
 
 
-def test_misuse_of_the_client(server: KafkaServer) -> None:
+def test_misuse_of_the_client(broker: KafkaServer) -> None:
     async def scenario() -> dict[str, BaseException]:
-        async with producing(server.address) as producer, consuming(server.address, group_id=None) as consumer:
+        async with producing(broker.address) as producer, consuming(broker.address, group_id=None) as consumer:
             await producer.start()
             await consumer.start()
             met = {
@@ -280,34 +245,27 @@ def test_misuse_of_the_client(server: KafkaServer) -> None:
 @pytest.mark.parametrize(
     ("code", "situation"),
     [
+        *PRODUCE_CODES,
         (3, "code 3: unknown topic or partition"),
         (5, "code 5: leader not available"),
         (6, "code 6: not leader for partition"),
         (7, "send: no answer in time"),
         (8, "code 8: broker not available"),
-        (13, "code 13: network exception"),
-        (19, "code 19: not enough replicas"),
-        (20, "code 20: not enough replicas after append"),
-        (56, "code 56: storage error"),
-        (29, "code 29: topic authorization failed"),
-        (31, "code 31: cluster authorization failed"),
-        (10, "code 10: message too large"),
         (2, "code 2: corrupt message"),
-        (44, "code 44: policy violation"),
     ],
 )
-def test_produce_is_answered_with_a_code(mock: KafkaMockCluster, code: int, situation: str) -> None:
-    error = send_failure(mock.address, before=lambda: mock.answer(Api.PRODUCE, code))
+def test_produce_is_answered_with_a_code(mock_cluster: KafkaMockCluster, code: int, situation: str) -> None:
+    error = send_failure(mock_cluster.address, before=lambda: mock_cluster.answer(Api.PRODUCE, code))
     check(situation, error, code)
 
 
-def test_a_throttling_code_is_lost_by_the_client(mock: KafkaMockCluster) -> None:
-    error = send_failure(mock.address, before=lambda: mock.answer(Api.PRODUCE, 89))
+def test_a_throttling_code_is_lost_by_the_client(mock_cluster: KafkaMockCluster) -> None:
+    error = send_failure(mock_cluster.address, before=lambda: mock_cluster.answer(Api.PRODUCE, 89))
     check("code 89: throttling quota exceeded, lost as unknown", error, -1)
 
 
-def test_produce_is_answered_by_hanging_up(mock: KafkaMockCluster) -> None:
-    error = send_failure(mock.address, before=lambda: mock.answer(Api.PRODUCE, HANGS_UP), greet=False)
+def test_produce_is_answered_by_hanging_up(mock_cluster: KafkaMockCluster) -> None:
+    error = send_failure(mock_cluster.address, before=lambda: mock_cluster.answer(Api.PRODUCE, HANGS_UP), greet=False)
     check("connection lost with a request in flight", error)
 
 
@@ -323,63 +281,57 @@ def test_produce_is_answered_by_hanging_up(mock: KafkaMockCluster) -> None:
         (Api.OFFSET_FETCH, 15, "offsets: code 15, only in the text"),
     ],
 )
-def test_joining_a_group_is_answered_with_a_code(mock: KafkaMockCluster, api: Api, code: int, situation: str) -> None:
+def test_joining_a_group_is_answered_with_a_code(
+    mock_cluster: KafkaMockCluster, api: Api, code: int, situation: str
+) -> None:
     async def scenario() -> BaseException:
-        mock.answer(api, code)
-        async with consuming(mock.address) as consumer:
+        mock_cluster.answer(api, code)
+        async with consuming(mock_cluster.address) as consumer:
             try:
                 await consumer.start()
                 return await raised_by(consumer.getone())
             except Exception as error:
                 return error
             finally:
-                mock.behave(api)
+                mock_cluster.behave(api)
 
     check(situation, asyncio.run(scenario()), code)
 
 
-def in_a_group(mock: KafkaMockCluster, use: Callable[[object], Awaitable[BaseException]]) -> BaseException:
+def in_a_group(mock_cluster: KafkaMockCluster, use: Callable[[object], Awaitable[BaseException]]) -> BaseException:
     """What a consumer meets that has joined its group and read one message."""
 
     async def scenario() -> BaseException:
-        async with producing(mock.address) as producer:
+        async with producing(mock_cluster.address) as producer:
             await producer.start()
             await producer.send_and_wait(TOPIC, b"1")
-        async with consuming(mock.address) as consumer:
+        async with consuming(mock_cluster.address) as consumer:
             await consumer.start()
             await consumer.getone()
             try:
                 return await use(consumer)
             finally:
-                mock.behave(Api.OFFSET_COMMIT)
-                mock.behave(Api.FETCH)
+                mock_cluster.behave(Api.OFFSET_COMMIT)
+                mock_cluster.behave(Api.FETCH)
 
     return asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(
-    ("code", "situation"),
-    [
-        (27, "commit: code 27, rebalance in progress"),
-        (25, "commit: code 25, unknown member"),
-        (22, "commit: code 22, illegal generation"),
-        (30, "code 30: group authorization failed"),
-    ],
-)
-def test_commit_is_answered_with_a_code(mock: KafkaMockCluster, code: int, situation: str) -> None:
+@pytest.mark.parametrize(("code", "situation"), COMMIT_CODES)
+def test_commit_is_answered_with_a_code(mock_cluster: KafkaMockCluster, code: int, situation: str) -> None:
     async def commit(consumer) -> BaseException:
-        mock.answer(Api.OFFSET_COMMIT, code)
+        mock_cluster.answer(Api.OFFSET_COMMIT, code)
         return await raised_by(consumer.commit())
 
-    check(situation, in_a_group(mock, commit), code)
+    check(situation, in_a_group(mock_cluster, commit), code)
 
 
-def test_fetch_is_answered_with_a_refusal(mock: KafkaMockCluster) -> None:
+def test_fetch_is_answered_with_a_refusal(mock_cluster: KafkaMockCluster) -> None:
     async def fetch(consumer) -> BaseException:
-        mock.answer(Api.FETCH, 29)
+        mock_cluster.answer(Api.FETCH, 29)
         return await raised_by(consumer.getone())
 
-    check("code 29: topic authorization failed", in_a_group(mock, fetch), 29)
+    check("code 29: topic authorization failed", in_a_group(mock_cluster, fetch), 29)
 
 
 @pytest.mark.parametrize(
@@ -393,11 +345,11 @@ def test_fetch_is_answered_with_a_refusal(mock: KafkaMockCluster) -> None:
     ],
 )
 def test_transaction_is_answered_with_a_code(
-    mock: KafkaMockCluster, api: Api, code: int, situation: str, told: int | None
+    mock_cluster: KafkaMockCluster, api: Api, code: int, situation: str, told: int | None
 ) -> None:
     async def scenario() -> BaseException:
-        mock.answer(api, code)
-        async with producing(mock.address, transactional_id="tx") as producer:
+        mock_cluster.answer(api, code)
+        async with producing(mock_cluster.address, transactional_id="tx") as producer:
 
             async def transaction() -> None:
                 await producer.start()
@@ -426,16 +378,16 @@ def bounded(call: Callable[[], Awaitable[object]]) -> BaseException:
     ("api", "code"), [(Api.FIND_COORDINATOR, 15), (Api.JOIN_GROUP, 25), (Api.INIT_PRODUCER_ID, 51)]
 )
 def test_a_start_that_never_gives_up_ends_at_the_deadline_of_the_retry(
-    mock: KafkaMockCluster, api: Api, code: int
+    mock_cluster: KafkaMockCluster, api: Api, code: int
 ) -> None:
-    mock.answer(api, code)
+    mock_cluster.answer(api, code)
 
     async def start() -> None:
         if api is Api.INIT_PRODUCER_ID:
-            async with producing(mock.address, transactional_id="tx") as producer:
+            async with producing(mock_cluster.address, transactional_id="tx") as producer:
                 await producer.start()
         else:
-            async with consuming(mock.address) as consumer:
+            async with consuming(mock_cluster.address) as consumer:
                 await consumer.start()
                 await consumer.getone()
 
@@ -443,21 +395,23 @@ def test_a_start_that_never_gives_up_ends_at_the_deadline_of_the_retry(
 
 
 @pytest.mark.parametrize("code", [7, 14, 15, 16])
-def test_a_commit_that_never_gives_up_ends_at_the_deadline_of_the_retry(mock: KafkaMockCluster, code: int) -> None:
+def test_a_commit_that_never_gives_up_ends_at_the_deadline_of_the_retry(
+    mock_cluster: KafkaMockCluster, code: int
+) -> None:
     async def commit(consumer) -> BaseException:
-        mock.answer(Api.OFFSET_COMMIT, code)
+        mock_cluster.answer(Api.OFFSET_COMMIT, code)
         guarded = create_kafka_retry_policy(max_elapsed=TIMEOUT)(consumer.commit)
         return await raised_by(guarded())
 
-    assert isinstance(in_a_group(mock, commit), InfraTimeoutError)
+    assert isinstance(in_a_group(mock_cluster, commit), InfraTimeoutError)
 
 
-def test_a_getone_on_a_dead_broker_ends_at_the_deadline_of_the_retry(proxy: KafkaFaultProxy) -> None:
+def test_a_getone_on_a_dead_broker_ends_at_the_deadline_of_the_retry(broker_proxy: KafkaFaultProxy) -> None:
     async def consume() -> None:
-        async with consuming(proxy.address, group_id=None) as consumer:
+        async with consuming(broker_proxy.address, group_id=None) as consumer:
             await consumer.start()
-            proxy.fault = Fault.REFUSE
-            proxy.reset_connections()
+            broker_proxy.fault = Fault.REFUSE
+            broker_proxy.reset_connections()
             await consumer.getone()
 
     assert isinstance(bounded(consume), InfraTimeoutError)
@@ -515,21 +469,16 @@ def test_a_login_refused_by_a_stand_in_is_tried_once_when_it_is_revealed() -> No
 # --- the whole way ----------------------------------------------------------------------------------------------------
 
 
-def assert_no_secret(error: BaseException) -> None:
-    assert isinstance(error, ModelOnexError)
-    assert SECRET not in f"{error} {error!r} {error.model_dump_json()}"
-
-
-def test_retry_and_breaker_around_a_real_producer(own_server: KafkaServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_retry_and_breaker_around_a_real_producer(own_broker: KafkaServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="omnibase_infra")
     attempts: list[bytes] = []
     breaker = create_kafka_circuit_breaker(failure_threshold=1)
 
-    async def scenario(proxy: KafkaFaultProxy) -> tuple[BaseException, BaseException]:
+    async def scenario(broker_proxy: KafkaFaultProxy) -> tuple[BaseException, BaseException]:
         def mend(_: object) -> None:
-            proxy.fault = Fault.NONE
+            broker_proxy.fault = Fault.NONE
 
-        async with producing(proxy.address, **login("PLAIN")) as producer:
+        async with producing(broker_proxy.address, **login("PLAIN")) as producer:
             await producer.start()
 
             @breaker
@@ -538,19 +487,19 @@ def test_retry_and_breaker_around_a_real_producer(own_server: KafkaServer, caplo
                 attempts.append(value)
                 return await producer.send_and_wait(TOPIC, value)
 
-            proxy.fault = Fault.STALL
+            broker_proxy.fault = Fault.STALL
             await send(SECRET.encode())
             assert attempts == [SECRET.encode()] * 2
             assert breaker.state == EnumCircuitState.CLOSED
 
-            own_server.kill()
+            own_broker.kill()
             exhausted = await raised_by(send(SECRET.encode()))
             assert len(attempts) == 4
             assert breaker.state == EnumCircuitState.OPEN
             return exhausted, await raised_by(send(SECRET.encode()))
 
-    with KafkaFaultProxy(own_server.port) as proxy:
-        exhausted, rejected = asyncio.run(scenario(proxy))
+    with KafkaFaultProxy(own_broker.port) as broker_proxy:
+        exhausted, rejected = asyncio.run(scenario(broker_proxy))
     assert failure_of(exhausted.__cause__).kind in (Kind.CONNECTION, Kind.TIMEOUT)
     assert exhausted.model.context["retry_count"] == 2
     assert type(rejected) is InfraUnavailableError
@@ -560,12 +509,12 @@ def test_retry_and_breaker_around_a_real_producer(own_server: KafkaServer, caplo
     assert SECRET not in caplog.text
 
 
-def test_what_no_retry_can_mend_is_tried_once_and_does_not_count(mock: KafkaMockCluster) -> None:
+def test_what_no_retry_can_mend_is_tried_once_and_does_not_count(mock_cluster: KafkaMockCluster) -> None:
     attempts: list[bytes] = []
     breaker = create_kafka_circuit_breaker(failure_threshold=1)
 
     async def scenario() -> tuple[BaseException, BaseException]:
-        async with producing(mock.address) as producer:
+        async with producing(mock_cluster.address) as producer:
             await producer.start()
 
             @breaker
@@ -575,7 +524,7 @@ def test_what_no_retry_can_mend_is_tried_once_and_does_not_count(mock: KafkaMock
                 return await producer.send_and_wait(TOPIC, value)
 
             too_large = await raised_by(send(b"x" * 2_000_000))
-            mock.answer(Api.PRODUCE, 29)
+            mock_cluster.answer(Api.PRODUCE, 29)
             return too_large, await raised_by(send(b"1"))
 
     too_large, denied = asyncio.run(scenario())

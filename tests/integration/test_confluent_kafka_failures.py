@@ -9,21 +9,28 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.servers.kafka import KafkaFaultProxy, KafkaServer, find_noida
+from tests.integration.kafka_clients import (
+    COMMIT_CODES,
+    HANGS_UP,
+    PRODUCE_CODES,
+    SECRET,
+    TOPIC,
+    Table,
+    assert_no_secret,
+)
+from tests.servers.kafka import KafkaFaultProxy, KafkaServer
 from tests.servers.kafka_login_stub import KafkaLoginStub
-from tests.servers.kafka_mock import Api, KafkaMockCluster, find_library
+from tests.servers.kafka_mock import Api, KafkaMockCluster
 from tests.support.fault_proxy import Fault
 
 from omnibase_infra.enums import EnumCircuitState
 from omnibase_infra.enums import EnumFailureKind as Kind
-from omnibase_infra.enums import EnumInfraTransportType as Transport
 from omnibase_infra.errors import (
     InfraAuthenticationError,
     InfraConnectionError,
     InfraRateLimitedError,
     InfraTimeoutError,
     InfraUnavailableError,
-    ModelOnexError,
 )
 from omnibase_infra.infrastructure.resilience import create_kafka_circuit_breaker, create_kafka_retry_policy
 from omnibase_infra.infrastructure.resilience.transports import failure_of
@@ -36,54 +43,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
 from tests.transports.situations.confluent_kafka import SITUATIONS  # noqa: E402
 
-SECRET = "hunter2-S3CR3T"
 TIMEOUT = 0.3
-TOPIC = "orders"
-ROWS = {row.situation: row for row in SITUATIONS}
-HANGS_UP = -195
+check = Table(SITUATIONS).check
 
 REFUSED = "metadata: refused, reset, or closed"
 SILENT = "metadata: no answer in time"
 UNDELIVERED = "delivery: message timed out, whatever the reason"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KafkaServer]:
-    binary = find_noida()
-    if binary is None:
-        pytest.skip("no broker: pip install noida-db")
-    with KafkaServer(binary) as running:
-        yield running
-
-
-@pytest.fixture
-def own_server(server: KafkaServer) -> Iterator[KafkaServer]:
-    with KafkaServer(server.binary) as running:
-        yield running
-
-
-@pytest.fixture
-def proxy(server: KafkaServer) -> Iterator[KafkaFaultProxy]:
-    with KafkaFaultProxy(server.port) as between:
-        yield between
-
-
-@pytest.fixture
-def mock() -> Iterator[KafkaMockCluster]:
-    library = find_library()
-    if library is None:
-        pytest.skip("no mock cluster in this build of confluent-kafka")
-    with KafkaMockCluster(library) as running:
-        yield running
-
-
-def check(situation: str, error: BaseException, code: int | None) -> None:
-    """The real exception is of the class, and classified, as the table says."""
-    row = ROWS[situation]
-    failure = failure_of(error, Transport.KAFKA)
-    expected = (type(row.make()), row.kind, row.sent, None if code is None else str(code))
-    assert (type(error), failure.kind, failure.sent, failure.code) == expected, repr(error)
-    assert failure.retry_after_seconds is None
 
 
 def limits(address: str, **settings: object) -> dict[str, object]:
@@ -152,9 +117,9 @@ def metadata(address: str, **settings: object) -> object:
     "fault",
     [Fault.REFUSE, Fault.RESET_ON_ACCEPT, Fault.CLOSE_ON_ACCEPT, Fault.RESET_ANSWER, Fault.CLOSE_ANSWER, Fault.GARBAGE],
 )
-def test_metadata_cannot_be_had(proxy: KafkaFaultProxy, fault: Fault) -> None:
-    proxy.fault = fault
-    check(REFUSED, raised_by(metadata, proxy.address), KafkaError._TRANSPORT)
+def test_metadata_cannot_be_had(broker_proxy: KafkaFaultProxy, fault: Fault) -> None:
+    broker_proxy.fault = fault
+    check(REFUSED, raised_by(metadata, broker_proxy.address), KafkaError._TRANSPORT)
 
 
 def test_metadata_of_an_unknown_host() -> None:
@@ -162,30 +127,32 @@ def test_metadata_of_an_unknown_host() -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.REFUSE, Fault.STALL])
-def test_delivery_over_a_connection_that_fails_times_out_without_a_reason(proxy: KafkaFaultProxy, fault: Fault) -> None:
-    client = producer(proxy.address)
+def test_delivery_over_a_connection_that_fails_times_out_without_a_reason(
+    broker_proxy: KafkaFaultProxy, fault: Fault
+) -> None:
+    client = producer(broker_proxy.address)
     deliver(client)
-    proxy.fault = fault
-    proxy.reset_connections()
+    broker_proxy.fault = fault
+    broker_proxy.reset_connections()
     check(UNDELIVERED, raised_by(deliver, client), KafkaError._MSG_TIMED_OUT)
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET_ANSWER, Fault.CLOSE_ANSWER])
 def test_delivery_without_the_client_s_own_retries_tells_that_the_connection_was_lost(
-    proxy: KafkaFaultProxy, fault: Fault
+    broker_proxy: KafkaFaultProxy, fault: Fault
 ) -> None:
-    client = producer(proxy.address, retries=0)
+    client = producer(broker_proxy.address, retries=0)
     deliver(client)
-    proxy.fault = fault
+    broker_proxy.fault = fault
     check(REFUSED, raised_by(deliver, client), KafkaError._TRANSPORT)
 
 
 def test_consumer_of_a_broker_that_is_gone_is_told_nothing_by_poll_and_something_by_questions(
-    proxy: KafkaFaultProxy,
+    broker_proxy: KafkaFaultProxy,
 ) -> None:
     partition = TopicPartition(TOPIC, 0)
-    proxy.fault = Fault.REFUSE
-    with consuming(proxy.address) as client:
+    broker_proxy.fault = Fault.REFUSE
+    with consuming(broker_proxy.address) as client:
         assert client.poll(TIMEOUT) is None
         marks = raised_by(lambda: client.get_watermark_offsets(partition, timeout=TIMEOUT))
         committed = raised_by(lambda: client.committed([partition], timeout=TIMEOUT))
@@ -193,16 +160,16 @@ def test_consumer_of_a_broker_that_is_gone_is_told_nothing_by_poll_and_something
     check(SILENT, committed, KafkaError._TIMED_OUT)
 
 
-def test_a_known_partition_whose_broker_is_gone_is_never_the_caller_s_mistake(proxy: KafkaFaultProxy) -> None:
-    deliver(producer(proxy.address))
-    with consuming(proxy.address) as client:
+def test_a_known_partition_whose_broker_is_gone_is_never_the_caller_s_mistake(broker_proxy: KafkaFaultProxy) -> None:
+    deliver(producer(broker_proxy.address))
+    with consuming(broker_proxy.address) as client:
 
         def marks() -> object:
             return client.get_watermark_offsets(TopicPartition(TOPIC, 0), timeout=TIMEOUT)
 
         assert marks() is not None
-        proxy.fault = Fault.REFUSE
-        proxy.reset_connections()
+        broker_proxy.fault = Fault.REFUSE
+        broker_proxy.reset_connections()
         met = [raised_by(marks) for _ in range(5)]
     # By the moment it is a lost connection, a destroyed broker handle, brokers that are down or an unknown partition.
     codes = {error.args[0].code() for error in met}
@@ -220,9 +187,9 @@ def test_an_unknown_host_is_told_to_the_error_callback_alone() -> None:
     check("error callback: DNS failure", error, KafkaError._RESOLVE)
 
 
-def test_tls_to_a_broker_that_speaks_none_is_a_lost_connection(server: KafkaServer) -> None:
+def test_tls_to_a_broker_that_speaks_none_is_a_lost_connection(broker: KafkaServer) -> None:
     heard: list[KafkaError] = []
-    client = producer(server.address, error_cb=heard.append, **{"security.protocol": "SSL"})
+    client = producer(broker.address, error_cb=heard.append, **{"security.protocol": "SSL"})
     deadline = time.monotonic() + 5
     while not heard and time.monotonic() < deadline:
         client.poll(0.05)
@@ -232,17 +199,17 @@ def test_tls_to_a_broker_that_speaks_none_is_a_lost_connection(server: KafkaServ
 # --- the broker's life ------------------------------------------------------------------------------------------------
 
 
-def test_frozen_and_then_killed_broker(own_server: KafkaServer) -> None:
-    admin = AdminClient(limits(own_server.address))
-    client = producer(own_server.address)
+def test_frozen_and_then_killed_broker(own_broker: KafkaServer) -> None:
+    admin = AdminClient(limits(own_broker.address))
+    client = producer(own_broker.address)
     deliver(client)
     admin.list_topics(timeout=5)
 
-    own_server.pause()
+    own_broker.pause()
     check(SILENT, raised_by(lambda: admin.list_topics(timeout=TIMEOUT)), KafkaError._TIMED_OUT)
     check(UNDELIVERED, raised_by(deliver, client), KafkaError._MSG_TIMED_OUT)
 
-    own_server.kill()
+    own_broker.kill()
     check(REFUSED, raised_by(lambda: admin.list_topics(timeout=TIMEOUT)), KafkaError._TRANSPORT)
     check(UNDELIVERED, raised_by(deliver, client), KafkaError._MSG_TIMED_OUT)
 
@@ -250,21 +217,21 @@ def test_frozen_and_then_killed_broker(own_server: KafkaServer) -> None:
 # --- misuse -----------------------------------------------------------------------------------------------------------
 
 
-def test_misuse_of_the_client(server: KafkaServer) -> None:
-    client = producer(server.address)
+def test_misuse_of_the_client(broker: KafkaServer) -> None:
+    client = producer(broker.address)
     deliver(client)
     too_large = raised_by(deliver, client, b"x" * 2_000_000)
     check("code 10: message too large", too_large, KafkaError.MSG_SIZE_TOO_LARGE)
 
-    admin = AdminClient(limits(server.address))
+    admin = AdminClient(limits(broker.address))
     exists = raised_by(admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result, 5)
     check("code 36: topic exists", exists, KafkaError.TOPIC_ALREADY_EXISTS)
 
-    with consuming(server.address) as consumer:
+    with consuming(broker.address) as consumer:
         nothing = raised_by(lambda: consumer.commit(asynchronous=False))
     check("no offset stored", nothing, KafkaError._NO_OFFSET)
 
-    wrong = raised_by(lambda: producer(server.address, acks="some"))
+    wrong = raised_by(lambda: producer(broker.address, acks="some"))
     check("wrong setting", wrong, KafkaError._INVALID_ARG)
 
 
@@ -274,61 +241,53 @@ def test_misuse_of_the_client(server: KafkaServer) -> None:
 @pytest.mark.parametrize(
     ("code", "situation"),
     [
+        *PRODUCE_CODES,
         (7, "code 7: request timed out"),
-        (13, "code 13: network exception"),
-        (19, "code 19: not enough replicas"),
-        (20, "code 20: not enough replicas after append"),
-        (56, "code 56: storage error"),
         (89, "code 89: throttling quota exceeded"),
-        (29, "code 29: topic authorization failed"),
-        (31, "code 31: cluster authorization failed"),
-        (10, "code 10: message too large"),
-        (44, "code 44: policy violation"),
         (-1, "code -1: unknown server error"),
     ],
 )
 def test_produce_is_answered_with_a_code_that_the_client_does_not_retry(
-    mock: KafkaMockCluster, code: int, situation: str
+    mock_cluster: KafkaMockCluster, code: int, situation: str
 ) -> None:
-    mock.answer(Api.PRODUCE, code)
-    check(situation, raised_by(deliver, producer(mock.address, retries=0)), code)
+    mock_cluster.answer(Api.PRODUCE, code)
+    check(situation, raised_by(deliver, producer(mock_cluster.address, retries=0)), code)
 
 
 @pytest.mark.parametrize("code", [3, 6, 19, 20, HANGS_UP])
-def test_a_code_that_the_client_retries_by_itself_is_lost_in_a_time_out(mock: KafkaMockCluster, code: int) -> None:
-    mock.answer(Api.PRODUCE, code)
-    check(UNDELIVERED, raised_by(deliver, producer(mock.address)), KafkaError._MSG_TIMED_OUT)
+def test_a_code_that_the_client_retries_by_itself_is_lost_in_a_time_out(
+    mock_cluster: KafkaMockCluster, code: int
+) -> None:
+    mock_cluster.answer(Api.PRODUCE, code)
+    check(UNDELIVERED, raised_by(deliver, producer(mock_cluster.address)), KafkaError._MSG_TIMED_OUT)
 
 
-def joined(mock: KafkaMockCluster, use: Callable[[Consumer], object]) -> BaseException:
+def joined(mock_cluster: KafkaMockCluster, use: Callable[[Consumer], object]) -> BaseException:
     """What a consumer meets that has joined its group and read one message."""
-    deliver(producer(mock.address))
-    with consuming(mock.address) as client:
+    deliver(producer(mock_cluster.address))
+    with consuming(mock_cluster.address) as client:
         client.subscribe([TOPIC])
         polled(client)
         try:
             return raised_by(use, client)
         finally:
-            mock.behave(Api.OFFSET_COMMIT)
+            mock_cluster.behave(Api.OFFSET_COMMIT)
 
 
 @pytest.mark.parametrize(
     ("code", "situation"),
     [
-        (27, "commit: code 27, rebalance in progress"),
-        (25, "commit: code 25, unknown member"),
-        (22, "commit: code 22, illegal generation"),
+        *COMMIT_CODES,
         (14, "code 14: coordinator loads"),
         (7, "code 7: request timed out"),
-        (30, "code 30: group authorization failed"),
     ],
 )
-def test_commit_is_answered_with_a_code(mock: KafkaMockCluster, code: int, situation: str) -> None:
+def test_commit_is_answered_with_a_code(mock_cluster: KafkaMockCluster, code: int, situation: str) -> None:
     def commit(client: Consumer) -> None:
-        mock.answer(Api.OFFSET_COMMIT, code)
+        mock_cluster.answer(Api.OFFSET_COMMIT, code)
         client.commit(asynchronous=False)
 
-    check(situation, joined(mock, commit), code)
+    check(situation, joined(mock_cluster, commit), code)
 
 
 @pytest.mark.parametrize(
@@ -339,12 +298,14 @@ def test_commit_is_answered_with_a_code(mock: KafkaMockCluster, code: int, situa
         (Api.FETCH, 29, "code 29: topic authorization failed"),
     ],
 )
-def test_consuming_is_answered_with_a_refusal(mock: KafkaMockCluster, api: Api, code: int, situation: str) -> None:
-    mock.answer(api, code)
-    with consuming(mock.address) as client:
+def test_consuming_is_answered_with_a_refusal(
+    mock_cluster: KafkaMockCluster, api: Api, code: int, situation: str
+) -> None:
+    mock_cluster.answer(api, code)
+    with consuming(mock_cluster.address) as client:
         client.subscribe([TOPIC])
         error = raised_by(polled, client)
-        mock.behave(api)
+        mock_cluster.behave(api)
     check(situation, error, code)
 
 
@@ -361,7 +322,7 @@ def test_consuming_is_answered_with_a_refusal(mock: KafkaMockCluster, api: Api, 
     ],
 )
 def test_transaction_is_answered_with_a_code(
-    mock: KafkaMockCluster, api: Api, code: int, situation: str, told: int
+    mock_cluster: KafkaMockCluster, api: Api, code: int, situation: str, told: int
 ) -> None:
     def transaction() -> None:
         client.init_transactions(2 if code == 15 else 5)
@@ -369,8 +330,8 @@ def test_transaction_is_answered_with_a_code(
         client.produce(TOPIC, b"1")
         client.commit_transaction(TIMEOUT)
 
-    client = producer(mock.address, **{"transactional.id": "tx", "transaction.timeout.ms": 1000})
-    mock.answer(api, code)
+    client = producer(mock_cluster.address, **{"transactional.id": "tx", "transaction.timeout.ms": 1000})
+    mock_cluster.answer(api, code)
     check(situation, raised_by(transaction), told)
 
 
@@ -412,21 +373,16 @@ def test_login_refused_by_a_stand_in_comes_out_of_an_error_callback_that_raises_
 # --- the whole way ----------------------------------------------------------------------------------------------------
 
 
-def assert_no_secret(error: BaseException) -> None:
-    assert isinstance(error, ModelOnexError)
-    assert SECRET not in f"{error} {error!r} {error.model_dump_json()}"
-
-
-def test_retry_and_breaker_around_a_real_producer(own_server: KafkaServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_retry_and_breaker_around_a_real_producer(own_broker: KafkaServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     attempts: list[bytes] = []
     breaker = create_kafka_circuit_breaker(failure_threshold=1)
 
-    with KafkaFaultProxy(own_server.port) as proxy:
-        client = producer(proxy.address, retries=0, **login("PLAIN"))
+    with KafkaFaultProxy(own_broker.port) as broker_proxy:
+        client = producer(broker_proxy.address, retries=0, **login("PLAIN"))
 
         def mend(_: object) -> None:
-            proxy.fault = Fault.NONE
+            broker_proxy.fault = Fault.NONE
 
         @breaker
         @create_kafka_retry_policy(2, 0, 0, before_sleep=mend)
@@ -435,12 +391,12 @@ def test_retry_and_breaker_around_a_real_producer(own_server: KafkaServer, caplo
             deliver(client, value)
 
         send(b"1")
-        proxy.fault = Fault.RESET_ANSWER
+        broker_proxy.fault = Fault.RESET_ANSWER
         send(SECRET.encode())
         assert attempts == [b"1", SECRET.encode(), SECRET.encode()]
         assert breaker.state == EnumCircuitState.CLOSED
 
-        own_server.kill()
+        own_broker.kill()
         exhausted = raised_by(send, SECRET.encode())
         assert len(attempts) == 5
         assert breaker.state == EnumCircuitState.OPEN
@@ -454,9 +410,9 @@ def test_retry_and_breaker_around_a_real_producer(own_server: KafkaServer, caplo
     assert SECRET not in caplog.text
 
 
-def test_a_full_local_queue_is_retried_after_the_queue_was_served(server: KafkaServer) -> None:
+def test_a_full_local_queue_is_retried_after_the_queue_was_served(broker: KafkaServer) -> None:
     client = producer(
-        server.address, **{"queue.buffering.max.messages": 1, "message.timeout.ms": 60_000, "linger.ms": 10_000}
+        broker.address, **{"queue.buffering.max.messages": 1, "message.timeout.ms": 60_000, "linger.ms": 10_000}
     )
     met: list[BaseException] = []
 
@@ -474,39 +430,39 @@ def test_a_full_local_queue_is_retried_after_the_queue_was_served(server: KafkaS
     check("produce: local queue full, a BufferError", met[0], KafkaError._QUEUE_FULL)
 
 
-def test_a_quota_throttles_and_a_refusal_is_tried_once(mock: KafkaMockCluster) -> None:
+def test_a_quota_throttles_and_a_refusal_is_tried_once(mock_cluster: KafkaMockCluster) -> None:
     attempts: list[int] = []
-    client = producer(mock.address)
+    client = producer(mock_cluster.address)
 
     @create_kafka_retry_policy(3, 0, 0)
     def send() -> None:
         attempts.append(1)
         deliver(client)
 
-    mock.answer(Api.PRODUCE, 89)
+    mock_cluster.answer(Api.PRODUCE, 89)
     assert type(raised_by(send)) is InfraRateLimitedError
     assert len(attempts) == 3
-    mock.behave(Api.PRODUCE)
-    mock.answer(Api.PRODUCE, 29)
+    mock_cluster.behave(Api.PRODUCE)
+    mock_cluster.answer(Api.PRODUCE, 29)
     assert type(raised_by(send)) is InfraAuthenticationError
     assert len(attempts) == 4
 
 
-def test_the_asyncio_producer_raises_what_the_delivery_report_holds(mock: KafkaMockCluster) -> None:
+def test_the_asyncio_producer_raises_what_the_delivery_report_holds(mock_cluster: KafkaMockCluster) -> None:
     from confluent_kafka.aio import AIOProducer
 
     async def scenario() -> BaseException:
-        client = AIOProducer({**limits(mock.address), "message.timeout.ms": 300}, buffer_timeout=0.05)
+        client = AIOProducer({**limits(mock_cluster.address), "message.timeout.ms": 300}, buffer_timeout=0.05)
         try:
             await (await client.produce(TOPIC, b"1"))
         except Exception as error:
             return error
         finally:
-            mock.behave(Api.PRODUCE)
+            mock_cluster.behave(Api.PRODUCE)
             await client.close()
         raise AssertionError("it did not fail")
 
-    mock.answer(Api.PRODUCE, 29)
+    mock_cluster.answer(Api.PRODUCE, 29)
     error = asyncio.run(scenario())
     check("code 29: topic authorization failed", error, 29)
     assert failure_of(error).kind is Kind.AUTHENTICATION

@@ -222,6 +222,7 @@ def test_faults_of_the_wire_before_a_stand_in(driver: str, fault: Fault, kind: K
         error = failure(driver, proxy.port, put, timeout=TIMEOUT)
     found = failure_of(error, Transport.CONSUL)
     assert (found.kind, found.sent) == (kind, found.sent if sent is None else sent), repr(error)
+    assert found.idempotent is None
 
 
 @every_driver

@@ -233,7 +233,7 @@ def test_pushback(driver: str, server: GrpcServer) -> None:
         return failure(driver, server.target, "Fail", wish("UNAVAILABLE", metadata=metadata))
 
     assert check(driver, "UNAVAILABLE with pushback", pushed("1500")).retry_after_seconds == 1.5
-    assert check(driver, "no retry, says the server", pushed("-1")).idempotent is False
+    assert check(driver, "no retry, says the server", pushed("-1")).retry_forbidden
 
 
 @every_driver

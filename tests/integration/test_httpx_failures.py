@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -14,15 +12,23 @@ pytest.importorskip("httpx", reason="httpx is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 import httpx
+from tests.integration.http_clients import (
+    HINT_OF_THE_GATEWAY,
+    REFUSING_PROXIES,
+    SITUATIONS_OF_ALL,
+    check,
+    check_end_to_end,
+    check_frozen_killed_and_gone,
+    check_hint_of_a_date,
+)
 from tests.servers.http_app import HttpServer
 from tests.servers.http_faults import GATEWAY_SITUATIONS, IMPATIENT, HttpFaults, patience
 from tests.support.fault_proxy import Fault
 from tests.transports.situations.httpx import SITUATIONS
 
 from omnibase_infra.enums import EnumFailureKind as Kind
-from omnibase_infra.enums import EnumInfraTransportType as Transport
-from omnibase_infra.errors import InfraConnectionError, InfraTimeoutError, InfraUnavailableError
-from omnibase_infra.infrastructure.resilience import create_network_circuit_breaker, create_network_retry_policy
+from omnibase_infra.errors import InfraTimeoutError
+from omnibase_infra.infrastructure.resilience import create_network_retry_policy
 from omnibase_infra.infrastructure.resilience.transports import failure_of
 
 pytestmark = pytest.mark.integration
@@ -55,61 +61,21 @@ both = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(scope="module")
-def faults() -> Iterator[HttpFaults]:
-    with HttpFaults() as servers:
-        yield servers
-
-
 @both
-@pytest.mark.parametrize(
-    "situation",
-    [
-        "connection refused",
-        "host name unknown",
-        "connect time-out",
-        "reset before the answer",
-        "closed before the answer",
-        "answer cut off",
-        "nonsense for an answer",
-        "no answer in time",
-        "certificate does not verify",
-        "TLS to a plain port",
-        "body cannot be decoded",
-        "redirect loop",
-        "malformed URL",
-        "unknown scheme",
-        *(f"HTTP {status}" for status in (400, 401, 403, 404, 408, 409, 413, 421, 425)),
-        *(f"HTTP {status}" for status in (429, 500, 501, 502, 503, 504, 505, 507)),
-        "HTTP 429 with Retry-After",
-        "HTTP 503 with Retry-After",
-    ],
-)
+@pytest.mark.parametrize("situation", SITUATIONS_OF_ALL)
 def test_a_real_failure_is_what_the_table_says(faults: HttpFaults, situation: str, call: Get) -> None:
-    error, row = failure(call, faults.failing(situation), patience(situation)), ROWS[situation]
-    assert type(error) is type(row.make())
-    found = failure_of(error, Transport.HTTP)
-    assert (found.kind, found.sent) == (row.kind, row.sent)
-    assert found.retry_after_seconds == (7.0 if "Retry-After" in situation else None)
+    error = failure(call, faults.failing(situation), patience(situation))
+    found = check(error, ROWS[situation])
     assert found.idempotent is (None if situation == "malformed URL" else True)
 
 
-@pytest.mark.parametrize(
-    "situation",
-    GATEWAY_SITUATIONS,
-)
+@pytest.mark.parametrize("situation", GATEWAY_SITUATIONS)
 def test_a_real_failure_of_a_gateway_is_what_the_table_says(faults: HttpFaults, situation: str) -> None:
-    error, row = failure(get, faults.failing_at_the_gateway(situation), patience(situation)), ROWS[situation]
-    assert type(error) is type(row.make())
-    found = failure_of(error, Transport.HTTP)
-    assert (found.kind, found.sent) == (row.kind, row.sent)
-    assert found.retry_after_seconds == (5.0 if "Retry-After" in situation else None)
+    error = failure(get, faults.failing_at_the_gateway(situation), patience(situation))
+    check(error, ROWS[situation], HINT_OF_THE_GATEWAY)
 
 
-@pytest.mark.parametrize(
-    ("host", "situation"),
-    [("login.example", "proxy asks for credentials"), ("other.example", "proxy cannot reach the server")],
-)
+@pytest.mark.parametrize(("host", "situation"), REFUSING_PROXIES)
 def test_a_real_proxy_that_refuses_to_connect(faults: HttpFaults, host: str, situation: str) -> None:
     with (
         httpx.Client(proxy=faults.gateway.url, timeout=10, verify=TLS) as client,
@@ -121,10 +87,7 @@ def test_a_real_proxy_that_refuses_to_connect(faults: HttpFaults, host: str, sit
 
 
 def test_a_date_for_a_hint_comes_out_as_seconds(faults: HttpFaults) -> None:
-    error = failure(get, f"{faults.url}/status/503?retry_at=30")
-    hint = failure_of(error).retry_after_seconds
-    assert hint is not None
-    assert 28.0 <= hint <= 31.0
+    check_hint_of_a_date(failure(get, f"{faults.url}/status/503?retry_at=30"))
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET_ANSWER, Fault.CLOSE_ANSWER])
@@ -154,23 +117,19 @@ def test_a_pool_without_a_free_connection_has_sent_nothing(faults: HttpFaults) -
         client.stream("GET", faults.failing("answer drips beyond the deadline")),
     ):
         error, row = failure(client.get, faults.url), ROWS["no connection free in the pool"]
-    found = failure_of(error)
-    assert type(error) is type(row.make())
-    assert (found.kind, found.sent) == (row.kind, row.sent)
+    check(error, row)
 
 
 def test_a_frozen_and_a_killed_server(faults: HttpFaults) -> None:
     with HttpServer() as server:
         server.pause()
-        frozen = failure_of(failure(get, server.url, IMPATIENT))
+        frozen = failure(get, server.url, IMPATIENT)
         server.resume()
         with httpx.Client(timeout=10, verify=TLS) as client, client.stream("GET", f"{server.url}/drip") as answer:
             server.kill()
-            killed = failure_of(failure(answer.read))
-        gone = failure_of(failure(get, server.url))
-    assert (frozen.kind, frozen.sent) == (Kind.TIMEOUT, True)
-    assert (killed.kind, killed.sent) == (Kind.CONNECTION, True)
-    assert (gone.kind, gone.sent) == (Kind.CONNECTION, False)
+            killed = failure(answer.read)
+        gone = failure(get, server.url)
+    check_frozen_killed_and_gone(frozen, killed, gone)
 
 
 def test_a_dripping_answer_never_times_out_by_itself_and_is_bounded_by_max_elapsed(faults: HttpFaults) -> None:
@@ -190,35 +149,22 @@ def test_a_dripping_answer_never_times_out_by_itself_and_is_bounded_by_max_elaps
 def test_httpx_sends_each_request_once(faults: HttpFaults) -> None:
     url = faults.failing("closed before the answer")
     before = faults.wire.accepted
-    failure(get, url)
+    assert failure_of(failure(get, url)).client_attempts == 1
     assert faults.wire.accepted - before == 1
+
+
+def test_a_transport_that_connects_again_by_itself_proves_how_often(faults: HttpFaults) -> None:
+    async def get_later() -> None:
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=1, verify=TLS)) as client:
+            await client.get(url)
+
+    url = faults.failing("connection refused")
+    with httpx.Client(transport=httpx.HTTPTransport(retries=1, verify=TLS)) as client:
+        assert failure_of(failure(client.get, url)).client_attempts == 2
+    assert failure_of(failure(lambda: asyncio.run(get_later()))).client_attempts == 2
 
 
 def test_retry_and_breaker_carry_real_calls_through_503_and_give_up_on_a_dead_server_without_a_secret(
     faults: HttpFaults, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "omnibase_infra")
-    breaker = create_network_circuit_breaker(1)
-    stacked = breaker(create_network_retry_policy(3, 0, 0)(get_async))
-    key = uuid.uuid4().hex
-
-    asyncio.run(stacked(f"{faults.url}/flaky/{key}?fail=2"))
-    assert faults.seen(key) == 3
-
-    not_found = failure(lambda url: asyncio.run(stacked(url)), f"{faults.url}/flaky/{key}-404?fail=9&status=404")
-    assert isinstance(not_found, httpx.HTTPStatusError)
-    assert faults.seen(f"{key}-404") == 1
-
-    dead = faults.failing("connection refused").replace("http://", "http://alice:S3CR3T@")
-    with pytest.raises(InfraConnectionError) as caught:
-        asyncio.run(stacked(f"{dead}orders?api_key=S3CR3T"))
-    error = caught.value
-    assert (error.model.context["retry_count"], error.error_code.name) == (3, "NETWORK_ERROR")
-    with pytest.raises(InfraUnavailableError, match="Circuit breaker open") as rejected:
-        asyncio.run(stacked(f"{dead}orders?api_key=S3CR3T"))
-
-    ours = "".join(f"{record.getMessage()}{record.__dict__}" for record in caplog.records if "omnibase" in record.name)
-    assert ours
-    for text in (str(error), repr(error), error.model_dump_json(), str(rejected.value), ours):
-        assert "S3CR3T" not in text
-        assert "alice" not in text
+    check_end_to_end(faults, caplog, get_async, httpx.HTTPStatusError, asyncio.run)

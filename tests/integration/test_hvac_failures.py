@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import hvac
 import requests
 from hvac import exceptions
 from tests.servers.http_stub import HttpStub
-from tests.servers.openbao import HOST, ROOT_TOKEN, OpenBao, find_openbao
+from tests.servers.local_process import HOST
+from tests.servers.openbao import ROOT_TOKEN, OpenBao, find_openbao
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.transports.situations.hvac import SITUATIONS
 
@@ -24,7 +26,7 @@ from omnibase_infra.enums import EnumFailureKind as Kind
 from omnibase_infra.enums import EnumInfraTransportType as Transport
 from omnibase_infra.errors import InfraAuthenticationError, InfraConnectionError, InfraUnavailableError
 from omnibase_infra.infrastructure.resilience import create_vault_circuit_breaker, create_vault_retry_policy
-from omnibase_infra.infrastructure.resilience.transports import failure_of
+from omnibase_infra.infrastructure.resilience.transports import failure_of, keep_vault_answers
 from omnibase_infra.infrastructure.resilience.transports.failure import Failure
 
 pytestmark = pytest.mark.integration
@@ -197,6 +199,42 @@ def test_what_openbao_never_answers_on_request_from_a_stand_in(situation: str) -
         assert failure_of(failure(stub.url, read)).retry_after_seconds == 7.0
 
 
+# --- what hvac drops, kept -----------------------------------------------------------------------------------------
+
+
+def without_traceback(url: str, call: Call = read, **settings: object) -> Failure:
+    """What is left of a failure after pickling, of a client that keeps the answers."""
+    with connected(url, **settings) as client, pytest.raises(exceptions.VaultError) as caught:
+        call(keep_vault_answers(client))
+    return failure_of(pickle.loads(pickle.dumps(caught.value)), Transport.VAULT)
+
+
+def test_a_kept_answer_survives_pickling_with_its_hint(binary: Path) -> None:
+    def read_often(client: hvac.Client) -> None:
+        for _ in range(5):
+            read(client)
+
+    with OpenBao(binary) as own, connected(own.url) as root:
+        write(root)
+        root.adapter.post("/v1/sys/quotas/rate-limit/strict", json={"rate": 1, "interval": "30s", "path": "secret/"})
+        root.adapter.post("/v1/sys/quotas/config", json={"enable_rate_limit_response_headers": True})
+        throttled = without_traceback(own.url, read_often)
+        root.sys.seal()
+        sealed = without_traceback(own.url)
+    assert (throttled.kind, throttled.code) == (Kind.THROTTLED, "429")
+    assert throttled.retry_after_seconds is not None
+    assert 0 < throttled.retry_after_seconds <= 30
+    assert (sealed.kind, sealed.code, sealed.sent) == (Kind.UNAVAILABLE, "503", False)
+
+
+@pytest.mark.parametrize("status", [472, 473])
+def test_a_kept_status_of_vault_s_own_survives_pickling_from_a_stand_in(status: int) -> None:
+    with HttpStub() as stub:
+        stub.status, stub.headers = status, {"Retry-After": "7"}
+        found = without_traceback(stub.url)
+    assert (found.kind, found.code, found.retry_after_seconds) == (Kind.UNAVAILABLE, str(status), 7.0)
+
+
 # --- the wire, and the server's life -----------------------------------------------------------------------------
 
 
@@ -220,6 +258,17 @@ def test_faults_of_the_wire(vault: OpenBao, fault: Fault, kind: Kind, sent: bool
     found = failure_of(error, Transport.VAULT)
     assert isinstance(error, requests.RequestException)
     assert (found.kind, found.sent) == (kind, found.sent if sent is None else sent), repr(error)
+
+
+@pytest.mark.parametrize(("method", "idempotent"), [("get", True), ("put", False), ("post", False)])
+def test_a_write_that_the_wire_lost_is_not_repeatable_whatever_its_method(
+    vault: OpenBao, method: str, *, idempotent: bool
+) -> None:
+    with FaultProxy(vault.port) as proxy:
+        proxy.fault = Fault.CLOSE_ANSWER
+        error = failure(f"http://{HOST}:{proxy.port}", lambda client: getattr(client.adapter, method)("/v1/secret/app"))
+    assert isinstance(error, requests.ConnectionError)
+    assert failure_of(error, Transport.VAULT).idempotent is idempotent
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET_ANSWER, Fault.CLOSE_ANSWER])

@@ -1,4 +1,4 @@
-"""asyncpg, psycopg and SQLAlchemy around both, against a real PostgreSQL: all the failures it and the wire can make."""
+"""asyncpg, psycopg, psycopg2 and SQLAlchemy around each, against a real PostgreSQL: all that it and the wire can do."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ import pytest
 
 pytest.importorskip("asyncpg", reason="asyncpg is not installed")
 pytest.importorskip("psycopg", reason="psycopg is not installed")
+pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
 pytest.importorskip("psycopg_pool", reason="psycopg_pool is not installed")
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 pytest.importorskip("greenlet", reason="greenlet is not installed: pip install 'sqlalchemy[asyncio]'")
 
 import asyncpg
 import psycopg
+import psycopg2.pool
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.postgres_drivers import DRIVERS, HOST, Driver, Expected, Sqlalchemy, Step, done
 from tests.transports.situations import asyncpg as asyncpg_rows
 from tests.transports.situations import psycopg as psycopg_rows
+from tests.transports.situations import psycopg2 as psycopg2_rows
 from tests.transports.situations import sqlalchemy as sqlalchemy_rows
 
 from omnibase_infra.cli.demo.postgres_server import PostgresServer
@@ -36,17 +39,24 @@ from omnibase_infra.enums import EnumInfraTransportType as Transport
 from omnibase_infra.errors import (
     InfraAuthenticationError,
     InfraConnectionError,
+    InfraTimeoutError,
     InfraUnavailableError,
     ModelOnexError,
 )
-from omnibase_infra.infrastructure.resilience import create_database_circuit_breaker, create_database_retry_policy
+from omnibase_infra.infrastructure.resilience import (
+    InfrastructureRetryPolicy,
+    Timeout,
+    create_database_circuit_breaker,
+    create_database_retry_policy,
+    create_database_timeout,
+)
 from omnibase_infra.infrastructure.resilience.transports import failure_of
 
 pytestmark = pytest.mark.integration
 
 ROWS = {
     (row.driver, row.situation): row
-    for rows in (asyncpg_rows, psycopg_rows, sqlalchemy_rows)
+    for rows in (asyncpg_rows, psycopg_rows, psycopg2_rows, sqlalchemy_rows)
     for row in rows.SITUATIONS
 }
 
@@ -242,7 +252,7 @@ def test_deadlock(driver: Driver, server: PostgresServer) -> None:
     check(driver, "deadlock", error, "40P01")
 
 
-@every_driver
+@pytest.mark.parametrize("driver", [driver for driver in DRIVERS if not driver.is_psycopg2], ids=str)
 def test_stale_cached_plan(driver: Driver, server: PostgresServer) -> None:
     def change() -> None:
         with admin(server) as other:
@@ -292,6 +302,14 @@ def test_not_a_postgresql_server(driver: Driver) -> None:
     with answering(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n") as port:
         error = driver.failure(port, password="x")
     check(driver, "not a PostgreSQL server", error)
+
+
+def check_ended(driver: Driver, situation: str, error: BaseException, code: str) -> None:
+    """psycopg reads the last words of a server that hangs up; psycopg2 only hears that it was hung up on."""
+    if driver.is_psycopg2:
+        check(driver, "lost in mid-query", error)
+    else:
+        check(driver, situation, error, code)
 
 
 def lost_code(driver: Driver) -> str | None:
@@ -488,7 +506,7 @@ def test_answer_out_of_step(driver: Driver, server: PostgresServer, proxy: Fault
 @every_driver
 def test_terminated_in_mid_query(driver: Driver, server: PostgresServer) -> None:
     error = in_mid_query(driver, server, server.port, lambda _: on_each_other_backend(server, "pg_terminate_backend"))
-    check(driver, "terminated in mid-query", error, "57P01")
+    check_ended(driver, "terminated in mid-query", error, "57P01")
 
 
 @every_driver
@@ -498,8 +516,8 @@ def test_terminated_while_idle(driver: Driver, server: PostgresServer) -> None:
 
 
 def check_ended_while_idle(driver: Driver, situation: str, error: BaseException, code: str) -> None:
-    """psycopg reads the server's last words when the connection is used next; asyncpg throws them away."""
-    if driver.is_asyncpg:
+    """psycopg reads the server's last words when the connection is used next; the others throw them away."""
+    if driver.is_asyncpg or driver.is_psycopg2:
         check(driver, "lost while idle", error)
     else:
         check(driver, situation, error, code)
@@ -533,7 +551,7 @@ def test_transaction_time_out(driver: Driver, server: PostgresServer) -> None:
     error = driver.failure(
         server.port, "SET transaction_timeout = 30", "BEGIN", "SELECT pg_sleep(5)", password=server.password
     )
-    check(driver, "transaction time-out", error, "25P04")
+    check_ended(driver, "transaction time-out", error, "25P04")
 
 
 @every_driver
@@ -575,7 +593,7 @@ def test_server_is_killed_in_mid_query(driver: Driver, server_to_spare: Postgres
 @every_driver
 def test_server_is_stopped_in_mid_query(driver: Driver, server_to_spare: PostgresServer) -> None:
     error = in_mid_query(driver, server_to_spare, server_to_spare.port, lambda _: server_to_spare.stop())
-    check(driver, "terminated in mid-query", error, "57P01")
+    check_ended(driver, "terminated in mid-query", error, "57P01")
 
 
 @every_driver
@@ -638,6 +656,31 @@ def test_psycopg_overruns_wait_for_on_a_frozen_server_but_not_wait(server_to_spa
     overrun, error = asyncio.run(work())
     assert overrun is (how == "wait_for")
     assert failure_of(error, Transport.DATABASE).kind is Kind.TIMEOUT
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [create_database_retry_policy(max_elapsed=0.1), create_database_timeout(0.1, abandon=True)],
+    ids=["max_elapsed", "abandoning timeout"],
+)
+def test_psycopg_on_a_frozen_server_is_left_behind_on_time(
+    policy: InfrastructureRetryPolicy | Timeout, server_to_spare: PostgresServer
+) -> None:
+    async def work() -> BaseException:
+        connection = await psycopg.AsyncConnection.connect(server_to_spare.dsn, autocommit=True)
+        server_to_spare.pause()
+        try:
+            with pytest.raises(InfraTimeoutError) as raised:
+                await policy.call(connection.execute, "SELECT 1")
+            left_behind = asyncio.all_tasks() - {asyncio.current_task()}
+            assert len(left_behind) == 1  # the caller is back, and psycopg still waits for the frozen server
+        finally:
+            server_to_spare.resume()
+        await asyncio.wait(left_behind)
+        await connection.close()
+        return raised.value
+
+    assert failure_of(asyncio.run(work()), Transport.DATABASE).kind is Kind.TIMEOUT
 
 
 # --- pools -------------------------------------------------------------------------------------------------------
@@ -721,6 +764,16 @@ def test_psycopg_pool_of_asyncio_exhausted_closed_or_without_a_server(
     check(BLOCKING, "pool exhausted", caught_by(exhaust))
     check(BLOCKING, "pool closed", caught_by(use_closed))
     check(BLOCKING, "pool cannot connect", caught_by(open_without_a_server))
+
+
+def test_psycopg2_pool_exhausted_or_closed(server: PostgresServer) -> None:
+    driver = next(driver for driver in DRIVERS if driver.row == "psycopg2")
+    pool = psycopg2.pool.ThreadedConnectionPool(1, 1, server.dsn)
+    pool.getconn()
+    exhausted = caught_by(pool.getconn)
+    pool.closeall()
+    check(driver, "pool exhausted", exhausted)
+    check(driver, "pool closed", caught_by(pool.getconn))
 
 
 @pytest.mark.parametrize("driver", [driver for driver in DRIVERS if driver.is_sqlalchemy], ids=str)

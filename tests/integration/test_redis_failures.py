@@ -15,10 +15,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.servers.valkey import HOST, ValkeyServer, find_redis, find_valkey, free_port
+from tests.servers.local_process import HOST
+from tests.servers.valkey import ValkeyServer, find_redis, find_valkey
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.transports.situations.redis import PACKAGES, SITUATIONS
 
+from omnibase_infra.cli.demo.postgres_server import free_port
 from omnibase_infra.enums import EnumFailureKind as Kind
 from omnibase_infra.enums import EnumInfraTransportType as Transport
 from omnibase_infra.errors import (
@@ -227,6 +229,27 @@ def kill(server: ValkeyServer, kind: str) -> Callable[[], object]:
 def test_refused(driver: Driver, proxy: FaultProxy) -> None:
     proxy.fault = Fault.REFUSE
     check(driver, "refused", driver.failure(proxy.port, does("PING")))
+
+
+@every_driver
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_failure_proves_how_often_the_client_has_tried_by_itself(
+    driver: Driver, proxy: FaultProxy, retries: int
+) -> None:
+    def stall(_: object) -> None:
+        proxy.fault = Fault.STALL
+
+    retry = import_module(f"{driver.module}.retry").Retry(
+        import_module(f"{driver.package}.backoff").NoBackoff(), retries
+    )
+    # valkey-py repeats a command only after the errors it is told.
+    told = [import_module(f"{driver.package}.exceptions").TimeoutError] if retries else None
+    error = driver.failure(
+        proxy.port, does("PING"), stall, does("PING"), retry=retry, retry_on_error=told, socket_timeout=0.05
+    )
+    failure = failure_of(error, Transport.VALKEY)
+    assert (failure.kind, failure.client_attempts) == (Kind.TIMEOUT, 1 + retries)
+    assert proxy.accepted == 1 + retries
 
 
 @every_driver

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -14,15 +13,22 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from tests.integration.http_clients import (
+    HINT_OF_THE_GATEWAY,
+    REFUSING_PROXIES,
+    SITUATIONS_OF_ALL,
+    check,
+    check_end_to_end,
+    check_frozen_killed_and_gone,
+    check_hint_of_a_date,
+)
 from tests.servers.http_app import HttpServer
 from tests.servers.http_faults import GATEWAY_SITUATIONS, IMPATIENT, HttpFaults, patience
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.transports.situations.requests import SITUATIONS
 
 from omnibase_infra.enums import EnumFailureKind as Kind
-from omnibase_infra.enums import EnumInfraTransportType as Transport
-from omnibase_infra.errors import InfraConnectionError, InfraUnavailableError
-from omnibase_infra.infrastructure.resilience import create_network_circuit_breaker, create_network_retry_policy
+from omnibase_infra.infrastructure.resilience import create_network_retry_policy
 from omnibase_infra.infrastructure.resilience.transports import failure_of
 
 pytestmark = pytest.mark.integration
@@ -43,78 +49,31 @@ def failure(call: Callable[..., object], *args: object, **options: object) -> Ex
     return caught.value
 
 
-@pytest.fixture(scope="module")
-def faults() -> Iterator[HttpFaults]:
-    with HttpFaults() as servers:
-        yield servers
-
-
-@pytest.mark.parametrize(
-    "situation",
-    [
-        "connection refused",
-        "host name unknown",
-        "connect time-out",
-        "reset before the answer",
-        "closed before the answer",
-        "answer cut off",
-        "answer stops in mid-body",
-        "nonsense for an answer",
-        "no answer in time",
-        "certificate does not verify",
-        "TLS to a plain port",
-        "body cannot be decoded",
-        "redirect loop",
-        "malformed URL",
-        "unknown scheme",
-        *(f"HTTP {status}" for status in (400, 401, 403, 404, 408, 409, 413, 421, 425)),
-        *(f"HTTP {status}" for status in (429, 500, 501, 502, 503, 504, 505, 507)),
-        "HTTP 429 with Retry-After",
-        "HTTP 503 with Retry-After",
-    ],
-)
+@pytest.mark.parametrize("situation", [*SITUATIONS_OF_ALL, "answer stops in mid-body"])
 def test_a_real_failure_is_what_the_table_says(faults: HttpFaults, situation: str) -> None:
-    error, row = failure(get, faults.failing(situation), patience(situation)), ROWS[situation]
-    assert type(error) is type(row.make())
-    found = failure_of(error, Transport.HTTP)
-    assert (found.kind, found.sent) == (row.kind, row.sent)
-    assert found.retry_after_seconds == (7.0 if "Retry-After" in situation else None)
+    error = failure(get, faults.failing(situation), patience(situation))
+    check(error, ROWS[situation])
 
 
 @pytest.mark.parametrize("situation", GATEWAY_SITUATIONS)
 def test_a_real_failure_of_a_gateway_is_what_the_table_says(faults: HttpFaults, situation: str) -> None:
-    error, row = failure(get, faults.failing_at_the_gateway(situation), patience(situation)), ROWS[situation]
-    assert type(error) is type(row.make())
-    found = failure_of(error, Transport.HTTP)
-    assert (found.kind, found.sent) == (row.kind, row.sent)
-    assert found.retry_after_seconds == (5.0 if "Retry-After" in situation else None)
+    error = failure(get, faults.failing_at_the_gateway(situation), patience(situation))
+    check(error, ROWS[situation], HINT_OF_THE_GATEWAY)
 
 
-@pytest.mark.parametrize(
-    ("host", "situation"),
-    [("login.example", "proxy asks for credentials"), ("other.example", "proxy cannot reach the server")],
-)
+@pytest.mark.parametrize(("host", "situation"), REFUSING_PROXIES)
 def test_a_real_proxy_that_refuses_to_connect(faults: HttpFaults, host: str, situation: str) -> None:
     error, row = failure(get, f"https://{host}/", proxy=faults.gateway.url), ROWS[situation]
-    found = failure_of(error)
-    assert type(error) is type(row.make())
-    assert (found.kind, found.sent) == (row.kind, row.sent)
+    check(error, row)
 
 
 def test_a_real_proxy_that_is_not_there(faults: HttpFaults) -> None:
-    error, row = (
-        failure(get, "https://other.example/", proxy=faults.failing("connection refused")),
-        ROWS["proxy refused"],
-    )
-    found = failure_of(error)
-    assert type(error) is type(row.make())
-    assert (found.kind, found.sent) == (row.kind, row.sent)
+    error = failure(get, "https://other.example/", proxy=faults.failing("connection refused"))
+    check(error, ROWS["proxy refused"])
 
 
 def test_a_date_for_a_hint_comes_out_as_seconds(faults: HttpFaults) -> None:
-    hint = failure_of(failure(get, f"{faults.url}/status/429?retry_at=30")).retry_after_seconds
-    assert hint is not None
-    assert 28.0 <= hint <= 31.0
+    check_hint_of_a_date(failure(get, f"{faults.url}/status/429?retry_at=30"))
 
 
 @pytest.fixture
@@ -156,23 +115,19 @@ def test_a_pool_of_urllib3_without_a_free_connection_has_sent_nothing(faults: Ht
         held = pool.request("GET", "/stop", preload_content=False)
         error, row = failure(pool.request, "GET", "/", pool_timeout=0.05), ROWS["no connection free in the pool"]
         held.close()
-    found = failure_of(error)
-    assert type(error) is type(row.make())
-    assert (found.kind, found.sent) == (row.kind, row.sent)
+    check(error, row)
 
 
 def test_a_frozen_and_a_killed_server() -> None:
     with HttpServer() as server, requests.Session() as session:
         server.pause()
-        frozen = failure_of(failure(get, server.url, IMPATIENT))
+        frozen = failure(get, server.url, IMPATIENT)
         server.resume()
         with session.get(f"{server.url}/drip", stream=True, timeout=10) as answer:
             server.kill()
-            killed = failure_of(failure(lambda: answer.content))
-        gone = failure_of(failure(get, server.url))
-    assert (frozen.kind, frozen.sent) == (Kind.TIMEOUT, True)
-    assert (killed.kind, killed.sent) == (Kind.CONNECTION, True)
-    assert (gone.kind, gone.sent) == (Kind.CONNECTION, False)
+            killed = failure(lambda: answer.content)
+        gone = failure(get, server.url)
+    check_frozen_killed_and_gone(frozen, killed, gone)
 
 
 def _own_retries(retries: urllib3.Retry) -> requests.Session:
@@ -193,6 +148,7 @@ def test_attempts_multiply_when_policy_and_adapter_both_retry_and_the_status_is_
     found = failure_of(error.__cause__)
     assert type(error.__cause__) is type(row.make())
     assert (found.kind, found.sent, found.code) == (row.kind, row.sent, str(status))
+    assert found.client_attempts == 3
     assert faults.seen(key) == 9
 
 
@@ -201,46 +157,22 @@ def test_the_adapter_s_own_retries_of_a_lost_connection_end_as_a_connection_fail
     before = faults.wire.accepted
     with _own_retries(urllib3.Retry(2, backoff_factor=0)) as session:
         found = failure_of(failure(session.get, url, timeout=10))
-    assert (found.kind, found.sent) == (Kind.CONNECTION, True)
+    assert (found.kind, found.sent, found.client_attempts) == (Kind.CONNECTION, True, 3)
     assert faults.wire.accepted - before == 3
 
 
 def test_requests_sends_once_and_urllib3_four_times_unless_told_otherwise(faults: HttpFaults) -> None:
     url = faults.failing("closed before the answer")
     before = faults.wire.accepted
-    failure(get, url)
+    assert failure_of(failure(get, url)).client_attempts == 1
     assert faults.wire.accepted - before == 1
     with urllib3.PoolManager() as pool:
         found = failure_of(failure(pool.request, "GET", url))
-    assert (found.kind, found.sent) == (Kind.CONNECTION, True)
+    assert (found.kind, found.sent, found.client_attempts) == (Kind.CONNECTION, True, 4)
     assert faults.wire.accepted - before == 5
 
 
 def test_retry_and_breaker_carry_real_calls_through_503_and_give_up_on_a_dead_server_without_a_secret(
     faults: HttpFaults, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "omnibase_infra")
-    breaker = create_network_circuit_breaker(1)
-    stacked = breaker(create_network_retry_policy(3, 0, 0)(get))
-    key = uuid.uuid4().hex
-
-    stacked(f"{faults.url}/flaky/{key}?fail=2")
-    assert faults.seen(key) == 3
-
-    not_found = failure(stacked, f"{faults.url}/flaky/{key}-404?fail=9&status=404")
-    assert isinstance(not_found, requests.HTTPError)
-    assert faults.seen(f"{key}-404") == 1
-
-    dead = faults.failing("connection refused").replace("http://", "http://alice:S3CR3T@")
-    with pytest.raises(InfraConnectionError) as caught:
-        stacked(f"{dead}orders?api_key=S3CR3T")
-    error = caught.value
-    assert (error.model.context["retry_count"], error.error_code.name) == (3, "NETWORK_ERROR")
-    with pytest.raises(InfraUnavailableError, match="Circuit breaker open") as rejected:
-        stacked(f"{dead}orders?api_key=S3CR3T")
-
-    ours = "".join(f"{record.getMessage()}{record.__dict__}" for record in caplog.records if "omnibase" in record.name)
-    assert ours
-    for text in (str(error), repr(error), error.model_dump_json(), str(rejected.value), ours):
-        assert "S3CR3T" not in text
-        assert "alice" not in text
+    check_end_to_end(faults, caplog, get, requests.HTTPError)

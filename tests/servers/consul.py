@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
-from tests.servers.local_process import HOST, LocalProcess, free_ports
+from tests.servers.local_process import HOST, LocalProcess, free_ports, on_path
 
 ROOT_TOKEN = "7f6a8f2c-0000-4000-8000-0123456789ab"
 
 
 def find_consul() -> Path | None:
     """The binary that ONEX_TEST_CONSUL names, else the one on PATH."""
-    found = os.environ.get("ONEX_TEST_CONSUL") or shutil.which("consul")
-    return None if found is None else Path(found)
+    named = os.environ.get("ONEX_TEST_CONSUL")
+    return Path(named) if named else on_path("consul")
 
 
 class Consul(LocalProcess):

@@ -3,101 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-import signal
-import socket
 import struct
-import subprocess
-import tempfile
-import time
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Self, cast
+from typing import cast
 
+from tests.servers.local_process import HOST, LocalProcess, in_wheel
 from tests.support.fault_proxy import FaultProxy
 
-HOST = "127.0.0.1"
-# Below the range of outgoing connections: nobody takes the port while the broker is down.
-_PORTS = range(20000, 32000)
-_POLL_SECONDS = 0.005
-_START_SECONDS = 10.0
+from omnibase_infra.cli.demo.postgres_server import free_port
+
+_API_VERSIONS_0 = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 
 def find_noida() -> Path | None:
     """The program of the installed `noida-db`."""
-    spec = find_spec("noida_db")
-    for folder in spec.submodule_search_locations or () if spec is not None else ():
-        binary = Path(folder) / "noida-db"
-        if os.access(binary, os.X_OK):
-            return binary
-    return None
+    return in_wheel("noida_db", "noida-db")
 
 
-class KafkaServer:
-    """A broker on a free port of 127.0.0.1 with a directory of its own, gone at the end of the `with` block.
+class KafkaServer(LocalProcess):
+    """A broker on a free port.
 
     Args:
         binary: The `noida-db` program.
     """
 
     def __init__(self, binary: Path) -> None:
+        super().__init__(free_port())
         self.binary = binary
-        self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._home = tempfile.TemporaryDirectory(prefix="onex-kafka-")
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+    def command(self) -> list[str]:
+        options = ["--only", "kafka", "--host", HOST, "--kafka-port", str(self.port)]
+        return [str(self.binary), "start", *options, "--data-dir", str(self.home / "data")]
 
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self._home.cleanup()
-
-    @property
-    def address(self) -> str:
-        """Host and port for a client's bootstrap servers."""
-        return f"{HOST}:{self.port}"
-
-    def start(self) -> None:
-        """Start it on its port, with the data of the last time, and wait until it answers."""
-        home = Path(self._home.name)
-        command = [self.binary, "start", "--only", "kafka", "--host", HOST]
-        command += ["--kafka-port", str(self.port), "--data-dir", str(home / "data")]
-        with (home / "log").open("wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, cwd=home)
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"noida-db did not start: {(home / 'log').read_text(errors='replace')[-2000:]}")
-            time.sleep(_POLL_SECONDS)
-
-    def kill(self) -> None:
-        """End it at once, paused or not, as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def pause(self) -> None:
-        """It keeps its connections and answers nothing."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)
-            os.waitpid(self._process.pid, os.WUNTRACED)  # it stops a moment after the signal was sent
-
-    def _answers(self) -> bool:
-        api_versions_0 = struct.pack(">ihhih", 10, 18, 0, 1, -1)
-        try:
-            with socket.create_connection((HOST, self.port), timeout=1) as connection:
-                connection.sendall(api_versions_0)
-                return len(connection.recv(4)) == 4
-        except OSError:
-            return False
+    def is_up(self) -> bool:
+        return len(self.answers(_API_VERSIONS_0, 4)) == len(b"size")
 
 
 class KafkaFaultProxy(FaultProxy):
@@ -130,16 +69,3 @@ class _Rewriting:
 
     async def read(self, size: int) -> bytes:
         return (await self._source.read(size)).replace(self._old, self._new)
-
-
-def free_port() -> int:
-    """A port that nobody listens on, and that no outgoing connection is given."""
-    for _ in range(100):
-        port = random.choice(_PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError(f"no free port between {_PORTS.start} and {_PORTS.stop}")

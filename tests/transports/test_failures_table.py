@@ -7,7 +7,7 @@ from tests.transports.situation import Situation
 
 DRIVERS = (
     *("aiohttp", "aiokafka", "asyncpg", "confluent_kafka", "consul", "grpc", "httpx", "hvac"),
-    *("psycopg", "redis", "requests", "sqlalchemy", "valkey"),
+    *("psycopg", "psycopg2", "redis", "requests", "sqlalchemy", "valkey"),
 )
 for driver in DRIVERS:
     pytest.importorskip(driver, reason=f"{driver} is not installed")

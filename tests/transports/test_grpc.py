@@ -17,7 +17,8 @@ from tests.transports.situations.grpc import MAKERS, SECRET, SITUATIONS, Make, a
 
 from omnibase_infra.enums import EnumFailureKind as Kind
 from omnibase_infra.enums import EnumInfraTransportType as Transport
-from omnibase_infra.errors import InfraRateLimitedError
+from omnibase_infra.errors import InfraRateLimitedError, InfraUnavailableError
+from omnibase_infra.infrastructure.resilience import create_grpc_retry_policy
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.infrastructure.resilience.transports import failure_of
 
@@ -116,7 +117,23 @@ def test_the_server_s_hint_is_carried_and_says_that_the_call_was_turned_away(
 def test_a_negative_or_unreadable_pushback_forbids_the_retry(make: Make, pushback: str) -> None:
     failure = failure_of(make("UNAVAILABLE", "", ("grpc-retry-pushback-ms", pushback), (DETAILS, retry_info(1))))
     assert failure.kind is Kind.UNAVAILABLE
-    assert (failure.sent, failure.idempotent, failure.retry_after_seconds) == (True, False, None)
+    assert (failure.sent, failure.retry_forbidden, failure.retry_after_seconds) == (True, True, None)
+    assert failure.idempotent is None
+
+
+@both
+@pytest.mark.parametrize("idempotent", [True, None])
+def test_a_retry_that_the_server_forbids_is_not_made_whatever_the_user_says(make: Make, *, idempotent: bool) -> None:
+    calls: list[int] = []
+
+    @create_grpc_retry_policy(3, 0, 0, idempotent=idempotent)
+    def ask() -> None:
+        calls.append(1)
+        raise make("UNAVAILABLE", "", ("grpc-retry-pushback-ms", "-1"))
+
+    with pytest.raises(InfraUnavailableError):
+        ask()
+    assert len(calls) == 1
 
 
 def test_a_limit_s_reset_is_a_hint_only_when_the_limit_is_exceeded() -> None:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 pytest.importorskip("hvac", reason="hvac is not installed")
 
 import hvac
+import requests
 from hvac import exceptions
 from tests.transports.situation import Situation
-from tests.transports.situations.hvac import SECRET, SITUATIONS, raised, userpass, write
+from tests.transports.situations.answered_requests import Answer, answer_all
+from tests.transports.situations.hvac import SECRET, SITUATIONS, raised, read, userpass, write
 
 from omnibase_infra.enums import EnumFailureKind as Kind
 from omnibase_infra.enums import EnumInfraTransportType as Transport
-from omnibase_infra.errors import InfraRateLimitedError
+from omnibase_infra.errors import InfraRateLimitedError, ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience import create_vault_retry_policy
 from omnibase_infra.infrastructure.resilience.translate import translate
-from omnibase_infra.infrastructure.resilience.transports import failure_of
+from omnibase_infra.infrastructure.resilience.transports import failure_of, keep_vault_answers
 
 
 @pytest.mark.parametrize("row", SITUATIONS, ids=lambda row: row.situation)
@@ -92,6 +95,66 @@ def test_without_a_traceback_the_class_tells_the_status_and_an_unexpected_error_
     assert failure_of(exceptions.PreconditionFailed("no")).kind is Kind.UNAVAILABLE
     assert failure_of(exceptions.UnexpectedError("no")).kind is Kind.CALLER
     assert failure_of(exceptions.VaultError("no")).kind is Kind.CALLER
+
+
+def kept(status: int, headers: dict[str, str], call=read, times: int = 1) -> Exception:
+    """What hvac raises once its client keeps the answers."""
+    with requests.Session() as session:
+        answer_all(session, status, "no", headers)
+        client = hvac.Client(url="http://vault.example.com", token=SECRET, session=session)
+        for _ in range(times):
+            assert keep_vault_answers(client) is client
+        assert len(session.hooks["response"]) == 1
+        with pytest.raises(exceptions.VaultError) as caught:
+            call(client)
+    return caught.value
+
+
+def test_a_kept_answer_is_on_the_exception_when_the_traceback_is_gone() -> None:
+    error = kept(472, {"Retry-After": "7", "Set-Cookie": SECRET}, times=2).with_traceback(None)
+    failure = failure_of(error)
+    assert (failure.kind, failure.code, failure.retry_after_seconds) == (Kind.UNAVAILABLE, "472", 7.0)
+    assert SECRET not in f"{error.__dict__['headers']}"
+
+
+def test_a_kept_answer_is_of_its_own_call_in_every_thread() -> None:
+    with requests.Session() as session:
+        client = keep_vault_answers(hvac.Client(url="http://vault.example.com", token=SECRET, session=session))
+
+        class Answers(Answer):
+            def send(self, request, **settings: object):
+                return Answer(429, "no", {"Retry-After": str(request.url).rpartition("/")[2]}).send(request)
+
+        session.mount("http://", Answers(0, "", {}))
+
+        def call(number: int) -> tuple[int, object]:
+            with pytest.raises(exceptions.RateLimitExceeded) as caught:
+                client.adapter.get(f"/v1/secret/{number}")
+            return number, failure_of(caught.value.with_traceback(None)).retry_after_seconds
+
+        with ThreadPoolExecutor(8) as pool:
+            for number, hint in pool.map(call, range(64)):
+                assert hint == number
+
+
+def test_a_connection_that_is_lost_after_a_redirect_does_not_bear_the_redirect_s_answer() -> None:
+    class Lost(Answer):
+        def send(self, request, **settings: object):
+            raise requests.ConnectionError(request=request)
+
+    with requests.Session() as session:
+        client = keep_vault_answers(hvac.Client(url="http://vault.example.com", token=SECRET, session=session))
+        answer_all(session, 307, "", {"Location": "http://active.example.com/v1/secret/x"})
+        session.mount("http://active", Lost(0, "", {}))
+        with pytest.raises(requests.ConnectionError) as caught:
+            client.adapter.get("/v1/secret/x")
+    assert "status_code" not in caught.value.__dict__
+
+
+@pytest.mark.parametrize("client", [None, object(), requests])
+def test_only_a_client_of_hvac_can_keep_its_answers(client: object) -> None:
+    with pytest.raises(ProtocolConfigurationError, match=r"client is a \w+: must be an hvac\.Client"):
+        keep_vault_answers(client)
 
 
 def test_a_wrong_password_is_an_authentication_error_though_vault_calls_it_an_invalid_request() -> None:

@@ -161,6 +161,26 @@ def test_the_method_says_whether_the_request_may_be_repeated(method: str, *, ide
     assert failure_of(refusal).idempotent is idempotent
 
 
+@pytest.mark.parametrize(("package", "method", "idempotent"), [
+    ("hvac", "PUT", False),
+    ("consul", "PUT", None),
+    ("hvac", "GET", True),
+    ("consul", "DELETE", True),
+    ("somebody", "PUT", True),
+])  # fmt: skip
+def test_a_put_of_a_client_whose_service_creates_by_it_is_not_taken_for_repeatable(
+    package: str, method: str, *, idempotent: bool | None
+) -> None:
+    def fail() -> None:
+        raise exceptions.ReadTimeout(request=request(method))
+
+    client: dict[str, object] = {"__name__": f"{package}.adapters", "fail": fail}
+    exec("def call():\n    fail()\n", client)  # a frame of the client's
+    with pytest.raises(exceptions.ReadTimeout) as caught:
+        client["call"]()  # type: ignore[operator]
+    assert failure_of(caught.value).idempotent is idempotent
+
+
 def test_an_answer_that_was_cut_off_does_not_know_its_request() -> None:
     assert failure_of(exceptions.ChunkedEncodingError(aborted(OSError()))).idempotent is None
 

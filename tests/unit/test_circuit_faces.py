@@ -210,8 +210,8 @@ def test_a_block_settled_for_another_one_is_not_settled_twice():
     with breaker:
         in_another_context(breaker.__enter__)
         in_another_context(breaker.__exit__, None, None, None)
-    assert breaker._circuit.generation.probes == 0
-    assert breaker._circuit.generation.successes == 2
+    assert breaker.circuit.generation.probes == 0
+    assert breaker.circuit.generation.successes == 2
     assert not breaker._blocks
 
 

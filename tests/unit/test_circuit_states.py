@@ -57,13 +57,13 @@ def test_a_success_between_two_failures_starts_the_count_again(face):
 
 def test_once_a_failure_is_forgotten_a_success_has_nothing_to_tell():
     breaker = make()
-    generation = breaker._circuit.generation
+    generation = breaker.circuit.generation
     assert not generation.listening
     fail(breaker)
     assert generation.listening
     attempt(breaker)
     assert not generation.listening
-    assert breaker._circuit.passing is generation
+    assert breaker.circuit.passing is generation
 
 
 @pytest.mark.parametrize("face", FACES)

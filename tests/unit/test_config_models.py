@@ -11,11 +11,18 @@ from pydantic import ValidationError
 from omnibase_infra.enums import EnumCoreErrorCode
 from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.models.resilience import (
+    ModelAdaptiveThrottleConfig,
+    ModelBulkheadConfig,
     ModelCircuitBreakerConfig,
     ModelConfigBase,
+    ModelCredentialRefreshConfig,
+    ModelFallbackConfig,
+    ModelHedgeConfig,
     ModelRateLimitConfig,
     ModelRetryBudgetConfig,
     ModelRetryConfig,
+    ModelStaleCacheConfig,
+    ModelTimeoutConfig,
 )
 from omnibase_infra.utils import util_builtin_numbers
 
@@ -25,7 +32,13 @@ CIRCUIT, RETRY, BUDGET, LIMIT = (
     ModelRetryBudgetConfig,
     ModelRateLimitConfig,
 )
-REQUIRED: Mapping[type[ModelConfigBase], Mapping[str, object]] = {LIMIT: {"rate": 1.0, "capacity": 1.0}}
+FALLBACK, STALE, CREDENTIAL = ModelFallbackConfig, ModelStaleCacheConfig, ModelCredentialRefreshConfig
+HEDGE, THROTTLE = ModelHedgeConfig, ModelAdaptiveThrottleConfig
+TIMEOUT, BULKHEAD = ModelTimeoutConfig, ModelBulkheadConfig
+REQUIRED: Mapping[type[ModelConfigBase], Mapping[str, object]] = {
+    LIMIT: {"rate": 1.0, "capacity": 1.0},
+    HEDGE: {"delay": 1.0, "quantile": 0.9},
+}
 SECRET = "hunter2"
 
 
@@ -45,6 +58,9 @@ WHOLE_NUMBERS = [
     (CIRCUIT, "half_open_max_calls"),
     (CIRCUIT, "minimum_calls"),
     (RETRY, "max_attempts"),
+    *((HEDGE, name) for name in ("max_hedges", "minimum_calls", "samples")),
+    (STALE, "max_entries"),
+    (BULKHEAD, "max_concurrent"),
 ]
 RANGES: list[tuple[type[ModelConfigBase], str, float, str]] = [
     *((model, name, 0, "a whole number, 1 or more") for model, name in WHOLE_NUMBERS),
@@ -72,15 +88,32 @@ RANGES: list[tuple[type[ModelConfigBase], str, float, str]] = [
     (BUDGET, "ratio", 1.1, "a finite number, 0 or more and at most 1"),
     (BUDGET, "min_per_second", -1, "a finite number, 0 or more"),
     (BUDGET, "window", 0, "a finite number, above 0"),
+    (HEDGE, "delay", -0.1, "a finite number, 0 or more, or None"),
+    (HEDGE, "quantile", 0, "a finite number, above 0 and at most 1, or None"),
+    (HEDGE, "quantile", 95, "a finite number, above 0 and at most 1, or None"),
+    (THROTTLE, "multiplier", 0.9, "a finite number, 1 or more"),
+    (THROTTLE, "window", 0, "a finite number, above 0"),
+    (THROTTLE, "min_per_second", -1, "a finite number, 0 or more"),
     (LIMIT, "rate", 0, "a finite number, above 0"),
     (LIMIT, "rate", -5, "a finite number, above 0"),
     (LIMIT, "capacity", 0.5, "a finite number, 1 or more"),
+    (FALLBACK, "timeout_seconds", 0, "a finite number, above 0"),
+    (STALE, "ttl", -1, "a finite number, 0 or more"),
+    (STALE, "max_stale", -1, "a finite number, 0 or more"),
+    (CREDENTIAL, "refresh_threshold_seconds", -1, "a finite number, 0 or more"),
+    (CREDENTIAL, "max_threshold_share", -0.1, "a finite number, 0 or more and at most 1"),
+    (CREDENTIAL, "max_threshold_share", 1.1, "a finite number, 0 or more and at most 1"),
+    (CREDENTIAL, "ttl_seconds", 0, "a finite number, above 0"),
+    (TIMEOUT, "attempt", 0, "a finite number, above 0, or None"),
+    (TIMEOUT, "total", -1, "a finite number, above 0, or None"),
+    (BULKHEAD, "max_queue", -1, "a whole number, 0 or more"),
+    (BULKHEAD, "max_wait", -0.1, "a finite number, 0 or more"),
 ]
 EVERY_NUMBER = [
     (model, name)
-    for model in (CIRCUIT, RETRY, BUDGET, LIMIT)
+    for model in (CIRCUIT, RETRY, BUDGET, LIMIT, HEDGE, THROTTLE, FALLBACK, STALE, CREDENTIAL, TIMEOUT, BULKHEAD)
     for name in model.model_fields
-    if name not in {"budget", "retry_unsafe"}
+    if name not in {"abandon", "budget", "retry_unsafe"}
 ]
 each_number = pytest.mark.parametrize(("model", "name"), EVERY_NUMBER)
 
@@ -233,12 +266,20 @@ def test_a_wrong_budget_is_named_down_to_its_setting(budget: object, message: st
     assert refusal(RETRY, budget=budget) == message
 
 
-@pytest.mark.parametrize("model", [CIRCUIT, RETRY, BUDGET, LIMIT])
+@pytest.mark.parametrize(
+    "model", [CIRCUIT, RETRY, BUDGET, LIMIT, HEDGE, THROTTLE, FALLBACK, STALE, CREDENTIAL, TIMEOUT, BULKHEAD]
+)
 def test_settings_are_frozen_and_travel(model: type[ModelConfigBase]) -> None:
     settings = build(model)
     with pytest.raises(ValidationError, match="frozen"):
         setattr(settings, next(iter(model.model_fields)), 1)
     assert pickle.loads(pickle.dumps(settings)) == copy.deepcopy(settings) == settings
+
+
+def test_a_hedge_needs_a_delay_or_a_quantile_that_can_be_known() -> None:
+    assert refusal(HEDGE, delay=None, quantile=None) == "delay: is required where there is no quantile"
+    message = "minimum_calls = 9: must be at most samples = 5"
+    assert refusal(HEDGE, minimum_calls=9, samples=5) == message
 
 
 def test_checking_one_field_leaves_the_others_aside() -> None:

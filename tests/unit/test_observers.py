@@ -338,6 +338,7 @@ def test_a_retry_tells_attempt_wait_kind_class_operation_and_correlation_id(
     told = [event.model_dump(exclude_none=True, exclude={"name", "operation"}) for event in heard]
     common = {"policy": "retry", "transport": EnumInfraTransportType.DATABASE, "correlation_id": ONE}
     failed = {"failure_kind": EnumFailureKind.CONNECTION, "error_type": "ConnectionError", "wait_seconds": 0.0}
+    failed["client_attempts"] = 1
     assert told == [
         {"kind": Kind.RETRY, "attempt": 1, **common, **failed},
         {"kind": Kind.RETRY, "attempt": 2, **common, **failed},

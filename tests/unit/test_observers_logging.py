@@ -11,6 +11,8 @@ import pytest
 from omnibase_infra.enums import EnumCircuitState, EnumResilienceEvent
 from omnibase_infra.errors import InfraConnectionError, InfraRateLimitedError
 from omnibase_infra.infrastructure.resilience import (
+    CredentialRefreshManager,
+    Fallback,
     create_database_circuit_breaker,
     create_database_rate_limiter,
     create_database_retry_policy,
@@ -108,6 +110,30 @@ def test_a_rejection_is_a_debug_record_since_there_is_one_a_call(logged: pytest.
         limiter.check_limit()
     assert levels(logged) == ["DEBUG"]
     assert f"rate_limiter 'api' rejected check_limit, correlation id {ONE}" in logged.text
+
+
+def test_an_answer_from_elsewhere_is_a_warning(logged: pytest.LogCaptureFixture) -> None:
+    def menu() -> str:
+        raise ConnectionError(SECRET)
+
+    with CorrelationContext(ONE):
+        assert Fallback(value="empty", name="empty menu").call(menu) == "empty"
+    assert levels(logged) == ["WARNING"]
+    sentence = f"menu: answered by fallback 'empty menu' (connection, ConnectionError), correlation id {ONE}"
+    assert logged.messages[0].endswith(sentence)
+    assert SECRET not in logged.text
+
+
+def test_a_refreshed_credential_is_information(logged: pytest.LogCaptureFixture) -> None:
+    class Issuer:
+        def refresh_credential(self) -> dict[str, str]:
+            return {"token": SECRET}
+
+    with CorrelationContext(ONE):
+        CredentialRefreshManager(Issuer()).get_valid_credential()
+    assert levels(logged) == ["INFO"]
+    assert logged.messages == [f"credential 'Issuer' refreshed, correlation id {ONE}"]
+    assert not any(SECRET in repr(vars(record)) for record in logged.records)
 
 
 def test_a_record_below_the_level_is_not_made(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.models.resilience import (
+    ModelAdaptiveThrottleConfig,
     ModelCircuitBreakerConfig,
+    ModelHedgeConfig,
     ModelRateLimitConfig,
     ModelRetryBudgetConfig,
     ModelRetryConfig,
@@ -114,6 +116,27 @@ def test_rate_limits_ship_with_the_contracts_numbers(section: str, rate: float, 
 def test_each_bucket_holds_two_seconds_worth(section: str) -> None:
     config = resolve(section, "rate_limit", ModelRateLimitConfig)
     assert config.capacity == 2 * config.rate
+
+
+@pytest.mark.parametrize("section", TRANSPORTS)
+def test_hedges_and_throttles_ship_for_every_transport(section: str) -> None:
+    hedge = resolve(section, "hedge", ModelHedgeConfig)
+    assert hedge.delay is not None
+    assert hedge.quantile is not None
+    assert (hedge.max_hedges, hedge.budget) == (1, ModelRetryBudgetConfig())
+    throttle = resolve(section, "adaptive_throttle", ModelAdaptiveThrottleConfig)
+    assert (throttle.window, throttle.min_per_second) == (30, 1)
+
+
+def test_a_hedges_budget_and_its_delay_can_be_set_and_turned_off_from_outside(
+    preset_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(preset_file, "[database.hedge.budget]\nratio = 0.02\n[services.orders.hedge]\nbudget = false\ndelay = false")
+    monkeypatch.setenv("ONEX_RESILIENCE__DATABASE__HEDGE__QUANTILE", "0.9")
+    hedge = resolve("database", "hedge", ModelHedgeConfig)
+    assert (hedge.budget, hedge.quantile) == (ModelRetryBudgetConfig(ratio=0.02), 0.9)
+    orders = resolve("database", "hedge", ModelHedgeConfig, service="orders")
+    assert (orders.budget, orders.delay, orders.quantile) == (None, None, 0.9)
 
 
 def test_the_generic_breaker_has_the_recovery_documents_numbers() -> None:

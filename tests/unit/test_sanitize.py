@@ -302,6 +302,25 @@ def test_nesting_ends_at_a_depth(wrap: Callable[[object], object]) -> None:
     assert "end" not in shown
 
 
+@pytest.mark.parametrize("width", [2, 50])
+def test_a_value_that_holds_itself_many_times_is_shown_once(width: int) -> None:
+    loop: dict[str, object] = {}
+    loop.update(dict.fromkeys(map(str, range(width)), loop))
+    assert sanitize_value("x", loop) == dict.fromkeys(map(str, range(width)), "dict")
+
+
+def test_containers_that_are_shared_on_every_level_cost_no_walk_for_every_path() -> None:
+    layer: list[object] = ["leaf"]
+    for _ in range(6):
+        layer = [layer] * 50  # 50 ** 6 paths
+    assert len(json.dumps(sanitize_value("x", layer))) < 1_000_000
+
+
+def test_a_container_that_is_used_twice_is_shown_twice() -> None:
+    address = {"host": "db", "port": 5432}
+    assert sanitize_value("x", [address] * 1000) == [address] * 1000
+
+
 def test_a_value_that_holds_itself_is_no_trap() -> None:
     value: list[object] = []
     value.append(value)

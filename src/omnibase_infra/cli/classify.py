@@ -74,6 +74,8 @@ def retried(failure: Failure) -> str:
     """Whether the retry tries again."""
     if failure.kind not in RETRIED:
         return "no"
+    if failure.retry_forbidden:
+        return "no, says the server"
     return "yes, after the server's hint" if failure.kind is EnumFailureKind.THROTTLED else "yes"
 
 

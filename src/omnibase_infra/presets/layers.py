@@ -11,11 +11,18 @@ from typing import Final, NamedTuple
 
 from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.models.resilience import (
+    ModelAdaptiveThrottleConfig,
+    ModelBulkheadConfig,
     ModelCircuitBreakerConfig,
     ModelConfigBase,
+    ModelCredentialRefreshConfig,
+    ModelFallbackConfig,
+    ModelHedgeConfig,
     ModelRateLimitConfig,
     ModelRetryBudgetConfig,
     ModelRetryConfig,
+    ModelStaleCacheConfig,
+    ModelTimeoutConfig,
 )
 from omnibase_infra.models.resilience.model_config_base import unknown_name
 from omnibase_infra.utils.util_builtin_numbers import builtin_tables, is_table
@@ -30,6 +37,14 @@ TABLES: Final[Mapping[str, type[ModelConfigBase]]] = {
     "retry": ModelRetryConfig,
     "retry.budget": ModelRetryBudgetConfig,
     "rate_limit": ModelRateLimitConfig,
+    "timeout": ModelTimeoutConfig,
+    "bulkhead": ModelBulkheadConfig,
+    "hedge": ModelHedgeConfig,
+    "hedge.budget": ModelRetryBudgetConfig,
+    "adaptive_throttle": ModelAdaptiveThrottleConfig,
+    "fallback": ModelFallbackConfig,
+    "stale_cache": ModelStaleCacheConfig,
+    "credential_refresh": ModelCredentialRefreshConfig,
 }
 POLICIES: Final = tuple(key for key in TABLES if "." not in key)
 

@@ -1,4 +1,4 @@
-"""The correlation id of the current task or thread."""
+"""The correlation id of the current task or thread, and the number of its attempt."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from uuid import UUID, uuid4
 
 # Read directly where an error is built; everyone else uses the functions.
 correlation_id_var: ContextVar[UUID | None] = ContextVar("omnibase_infra_correlation_id", default=None)
+
+# Set from the second attempt on: a call that succeeds at once pays nothing for it.
+attempt_var: ContextVar[int] = ContextVar("omnibase_infra_attempt", default=1)
 
 
 def get_correlation_id() -> UUID | None:
@@ -24,12 +27,20 @@ def set_correlation_id(value: UUID | str) -> Token[UUID | None]:
     Raises:
         ValueError: ``value`` is neither a UUID nor a UUID string.
     """
-    return correlation_id_var.set(_as_uuid(value))
+    return correlation_id_var.set(as_uuid(value))
 
 
 def clear_correlation_id() -> None:
     """Leave the current task or thread without a correlation id."""
     correlation_id_var.set(None)
+
+
+def get_attempt() -> int:
+    """Return the number of the current attempt, from 1.
+
+    Within several policies that repeat calls, it is that of the innermost one that has made a second attempt.
+    """
+    return attempt_var.get()
 
 
 class CorrelationContext:
@@ -46,7 +57,7 @@ class CorrelationContext:
     __slots__ = ("_correlation_id", "_token")
 
     def __init__(self, correlation_id: UUID | str | None = None) -> None:
-        self._correlation_id = None if correlation_id is None else _as_uuid(correlation_id)
+        self._correlation_id = None if correlation_id is None else as_uuid(correlation_id)
         self._token: Token[UUID | None] | None = None
 
     def __enter__(self) -> UUID:
@@ -74,7 +85,12 @@ class CorrelationContext:
         self.__exit__(exc_type, exc, traceback)
 
 
-def _as_uuid(value: object) -> UUID:
+def as_uuid(value: object) -> UUID:
+    """The correlation id that a user gave, as a UUID.
+
+    Raises:
+        ValueError: It is neither a UUID nor a UUID string.
+    """
     if isinstance(value, UUID):
         return value
     if isinstance(value, str):

@@ -19,11 +19,13 @@ from pathlib import PurePath
 from typing import Final, TypeAlias, cast
 from uuid import UUID
 
+_Container: TypeAlias = "dict[object, object] | Collection[object]"
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 
 MASK: Final = "***"
 
 _MAX_DEPTH: Final = 8
+_MAX_REPEATS: Final = 1000
 _MAX_PASSES: Final = 8
 _MAX_KEY: Final = 64
 _MAX_CLOSING: Final = 3
@@ -181,9 +183,10 @@ def sanitize_value(key: str, value: object, *, allow_internal_ips: bool = False)
 
     A value whose key names a secret becomes ``***`` whatever its type. Strings and bytes are sanitised as text,
     containers item by item, and an object that is no plain datum is shown by the name of its class: its ``repr``
-    belongs to someone else.
+    belongs to someone else. So is a container that holds itself, that lies deeper than eight others, or that comes up
+    again and again.
     """
-    return MASK if _names_secret(key, value) else _plain(value, 0, allow_internal_ips=allow_internal_ips)
+    return MASK if _names_secret(key, value) else _Plain(allow_internal_ips=allow_internal_ips).of(value, 0)
 
 
 def _clean(text: str, *, allow_internal_ips: bool) -> str:
@@ -249,24 +252,40 @@ def _mask_internal_ips(text: str) -> str:
     return text
 
 
-def _plain(value: object, depth: int, *, allow_internal_ips: bool) -> JsonValue:
-    if isinstance(value, Enum):
-        value = cast("object", value.value)
-    if not isinstance(value, dict | list | tuple | set | frozenset):
-        return _plain_scalar(value, allow_internal_ips=allow_internal_ips)
-    if depth == _MAX_DEPTH:
-        return type(cast("object", value)).__name__
-    if isinstance(value, dict):
-        return {
-            _key_text(key): MASK
-            if _names_secret(key, item)
-            else _plain(item, depth + 1, allow_internal_ips=allow_internal_ips)
-            for key, item in cast("dict[object, object]", value).items()
-        }
-    items = list(cast("Collection[object]", value))
-    if len(items) == _HEADER_PAIR and _names_secret(items[0], items[1]):
-        return [_key_text(items[0]), MASK]
-    return [_plain(item, depth + 1, allow_internal_ips=allow_internal_ips) for item in items]
+class _Plain:
+    """One walk through a value. It ends also where containers share others, which a path apiece would make endless."""
+
+    def __init__(self, *, allow_internal_ips: bool) -> None:
+        self._allow_internal_ips = allow_internal_ips
+        self._seen: set[int] = set()
+        self._open: set[int] = set()
+        self._repeats = 0
+
+    def of(self, value: object, depth: int) -> JsonValue:
+        if isinstance(value, Enum):
+            value = cast("object", value.value)
+        if not isinstance(value, dict | list | tuple | set | frozenset):
+            return _plain_scalar(value, allow_internal_ips=self._allow_internal_ips)
+        container, identity = cast("_Container", value), id(cast("object", value))
+        self._repeats += identity in self._seen
+        if depth == _MAX_DEPTH or identity in self._open or self._repeats > _MAX_REPEATS:
+            return type(container).__name__
+        self._seen.add(identity)
+        self._open.add(identity)
+        shown = self._items(container, depth + 1)
+        self._open.remove(identity)
+        return shown
+
+    def _items(self, container: _Container, depth: int) -> JsonValue:
+        if isinstance(container, dict):
+            return {
+                _key_text(key): MASK if _names_secret(key, item) else self.of(item, depth)
+                for key, item in cast("dict[object, object]", container).items()
+            }
+        items = list(container)
+        if len(items) == _HEADER_PAIR and _names_secret(items[0], items[1]):
+            return [_key_text(items[0]), MASK]
+        return [self.of(item, depth) for item in items]
 
 
 def _plain_scalar(value: object, *, allow_internal_ips: bool) -> JsonValue:

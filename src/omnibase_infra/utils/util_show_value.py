@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 _SHOWN_BITS: Final = 64
@@ -18,3 +19,9 @@ def show_value(value: object) -> str:
     if isinstance(value, type):
         return f"(the class {value.__qualname__})"
     return f"(a {type(value).__name__}, not shown)"
+
+
+def short_hash(key: object) -> str:
+    """What stands for a user's key, which may be a name or an address: enough to tell two apart, too little to read."""
+    text = key if isinstance(key, str) else repr(key)
+    return hashlib.blake2s(text.encode(errors="replace"), digest_size=4).hexdigest()

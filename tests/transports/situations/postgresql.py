@@ -6,6 +6,15 @@ from omnibase_infra.enums import EnumFailureKind as Kind
 
 SECRET = "hunter2"
 
+LOST = (
+    "server closed the connection unexpectedly\n"
+    "\tThis probably means the server terminated abnormally\n\tbefore or while processing the request.\n"
+)
+"""libpq's words for a connection that went away."""
+
+OUT_OF_STEP = f'message type 0x48 arrived from server while idle: "{SECRET}"'
+"""libpq's words for an answer that is none."""
+
 REPORTED: tuple[tuple[str, str, str, Kind], ...] = (
     ("statement time-out", "57014", "canceling statement due to statement timeout", Kind.TIMEOUT),
     ("cancelled by a user", "57014", "canceling statement due to user request", Kind.CALLER),

@@ -7,15 +7,12 @@ from functools import partial
 import psycopg
 import psycopg_pool
 from tests.transports.situation import Situation
-from tests.transports.situations.postgresql import REPORTED, REPORTED_CONNECTING, SECRET
+from tests.transports.situations.postgresql import LOST, OUT_OF_STEP, REPORTED, REPORTED_CONNECTING, SECRET
 
 from omnibase_infra.enums import EnumFailureKind as Kind
 from omnibase_infra.enums import EnumInfraTransportType
 
-_LOST = (
-    "consuming input failed: server closed the connection unexpectedly\n"
-    "\tThis probably means the server terminated abnormally\n\tbefore or while processing the request."
-)
+_LOST = f"consuming input failed: {LOST}"
 
 
 def reported(code: str, message: str) -> psycopg.Error:
@@ -72,12 +69,7 @@ _ROWS = (
     ("no host in the wanted role", lambda: not_connected("session is read-only"), Kind.UNAVAILABLE, False),
     ("no answer in time", TimeoutError, Kind.TIMEOUT, True),
     ("lost in mid-query", lambda: psycopg.OperationalError(_LOST), Kind.CONNECTION, True),
-    (
-        "answer out of step",
-        lambda: psycopg.DatabaseError('message type 0x48 arrived from server while idle: "hunter2"'),
-        Kind.CONNECTION,
-        True,
-    ),
+    ("answer out of step", lambda: psycopg.DatabaseError(OUT_OF_STEP), Kind.CONNECTION, True),
     ("terminated in mid-query", lambda: reported("57P01", "terminating connection"), Kind.UNAVAILABLE, True),
     ("terminated while idle", lambda: reported("57P01", "terminating connection"), Kind.UNAVAILABLE, True),
     ("idle in transaction for too long", lambda: reported("25P03", "terminating connection"), Kind.CONNECTION, False),

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -38,9 +37,6 @@ _SETTINGS = {
     "shared_buffers": "16MB",
     "dynamic_shared_memory_type": "mmap",  # files in the data directory: a killed server leaves nothing in /dev/shm
 }
-# The child tells the watchdog its process id before it becomes the server, so that no moment exists in which a server
-# runs that the watchdog does not know.
-_REGISTER_AND_EXEC = 'echo "+$$" >&0 && exec "$@" </dev/null'
 
 
 class PostgresServerError(RuntimeError):
@@ -219,14 +215,7 @@ class PostgresServer:
             )
         directory = Path(tempfile.mkdtemp(prefix="onex-postgres-"))
         self._directory = directory
-        self._watchdog = subprocess.Popen(
-            [sys.executable, "-I", "-S", server_watchdog.__file__, str(directory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # out of reach of the terminal's Ctrl-C
-            cwd="/",
-        )
+        self._watchdog = server_watchdog.watch(directory)
         self._run_as = _choose_run_as()
         if self._run_as.user is not None:
             os.chown(directory, self._run_as.user, self._run_as.user)
@@ -295,7 +284,7 @@ class PostgresServer:
         user = self._run_as.user
         with (directory / "server.log").open("ab") as log:
             return subprocess.Popen(
-                ["/bin/sh", "-c", _REGISTER_AND_EXEC, "sh", *self._run_as.prefix, *command],
+                [*server_watchdog.REGISTER_AND_EXEC, *self._run_as.prefix, *command],
                 stdin=self._watchdog.stdin,
                 stdout=log,
                 stderr=log,
@@ -312,10 +301,7 @@ class PostgresServer:
         if process.poll() is None:
             server_watchdog.kill_family(process.pid)
             process.wait()
-        if self._watchdog is not None and self._watchdog.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._watchdog.stdin.write(b"-%d\n" % process.pid)
-                self._watchdog.stdin.flush()
+        server_watchdog.forget(self._watchdog, process.pid)
 
 
 def free_port() -> int:

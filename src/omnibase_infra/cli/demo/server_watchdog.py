@@ -20,6 +20,31 @@ _POLL_SECONDS = 0.005
 _GIVE_UP_SECONDS = 10.0
 _IPC_RMID = 0
 
+# The child tells the watchdog its process id before it becomes the server, so that no moment exists in which a server
+# runs that the watchdog does not know.
+REGISTER_AND_EXEC = ("/bin/sh", "-c", 'echo "+$$" >&0 && exec "$@" </dev/null', "sh")
+"""What a server's command is put behind; its standard input is the watchdog's."""
+
+
+def watch(directory: Path) -> subprocess.Popen[bytes]:
+    """Start a watchdog over a directory and the servers that are registered with it."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", __file__, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # out of reach of the terminal's Ctrl-C
+        cwd="/",
+    )
+
+
+def forget(watchdog: subprocess.Popen[bytes] | None, pid: int) -> None:
+    """Tell the watchdog of a server that has ended: its process id may now be given away."""
+    if watchdog is not None and watchdog.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            watchdog.stdin.write(b"-%d\n" % pid)
+            watchdog.stdin.flush()
+
 
 def _processes() -> dict[int, int]:
     """Every living process and its parent; zombies are left out."""

@@ -9,13 +9,12 @@ import inspect
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Hashable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar, cast
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast, overload
 
 import circuitbreaker
 
@@ -23,10 +22,12 @@ from omnibase_infra.enums import (
     EnumCircuitState,
     EnumFailureKind,
     EnumInfraTransportType,
+    EnumPolicyKind,
     EnumResilienceEvent,
     EnumUnset,
 )
 from omnibase_infra.errors import InfraUnavailableError, ProtocolConfigurationError
+from omnibase_infra.infrastructure.resilience import registry
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable
 from omnibase_infra.infrastructure.resilience.decorate import (
     guarded,
@@ -35,6 +36,7 @@ from omnibase_infra.infrastructure.resilience.decorate import (
     qualified_name,
     refuse_deferred,
 )
+from omnibase_infra.infrastructure.resilience.keyed_circuit_breaker import MAX_KEYS, KeyedCircuitBreaker
 from omnibase_infra.infrastructure.resilience.observers import emit, is_listened_to
 from omnibase_infra.infrastructure.resilience.rules import circuit as rule
 from omnibase_infra.infrastructure.resilience.translate import translate
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
     from omnibase_infra.errors import ModelInfraErrorContext
     from omnibase_infra.infrastructure.resilience.rules.circuit import Generation
-    from omnibase_infra.models.resilience import ModelCircuitBreakerConfig
+    from omnibase_infra.models.resilience import ModelCircuitBreakerConfig, ModelPolicySnapshot
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,6 +99,8 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         ProtocolConfigurationError: When an argument is not usable.
     """
 
+    policy_kind: ClassVar[EnumPolicyKind] = EnumPolicyKind.CIRCUIT_BREAKER
+
     def __init__(
         self,
         config: ModelCircuitBreakerConfig | None = None,
@@ -131,10 +135,11 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         self._translate = translate
         self._clock = clock
         self._rng = rng
-        self._circuit = rule.Circuit(config)
+        self.circuit: Final = rule.Circuit(config)
         # Re-entrant: a garbage collection inside a transition may close a generator that this breaker guards.
         self._lock = threading.RLock()
         self._blocks: dict[_Block, None] = {}
+        self._recorded: Callable[[], None] | None = None
         self.settings: dict[str, object] = {
             **dict(config),
             "transport": transport,
@@ -145,6 +150,8 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             "clock": clock,
             "rng": rng,
         }
+        if name is not None:
+            registry.enlist(self, self._name)
 
     @property
     def failure_threshold(self) -> int:
@@ -169,7 +176,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
     @property
     def state(self) -> EnumCircuitState:
         """The state that the next call meets."""
-        return rule.state_at(self._circuit, self._clock())
+        return rule.state_at(self.circuit, self._clock())
 
     @property
     def opened(self) -> bool:
@@ -184,13 +191,12 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
     @property
     def failure_count(self) -> int:
         """Whole consecutive counted failures: so far while closed, else those that led here."""
-        return int(self._circuit.generation.failures)
+        return int(self.circuit.generation.failures)
 
     @property
     def open_remaining(self) -> int:
         """Whole seconds until the circuit may be probed, rounded up; 0 when it need not wait."""
-        now = self._clock()
-        return ceil(self._circuit.open_until - now) if rule.state_at(self._circuit, now) is rule.OPEN else 0
+        return ceil(rule.open_for(self.circuit, self._clock()))
 
     @property
     def last_failure(self) -> None:
@@ -199,22 +205,63 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
 
     def reset(self) -> None:
         """Close the circuit and forget every count."""
-        self._change(lambda: rule.close(self._circuit))
+        self._change(lambda: rule.close(self.circuit))
 
     def trip(self) -> None:
         """Open the circuit for its recovery time, as if the threshold had been reached.
 
         An isolated or disabled circuit stays as it is.
         """
-        self._change(lambda: rule.trip(self._circuit, self._clock(), self._rng()))
+        self._change(lambda: rule.trip(self.circuit, self._clock(), self._rng()))
 
     def isolate(self) -> None:
         """Refuse every call until `reset`."""
-        self._change(lambda: rule.isolate(self._circuit))
+        self._change(lambda: rule.isolate(self.circuit))
 
     def disable(self) -> None:
         """Let every call pass and count nothing until `reset`."""
-        self._change(lambda: rule.disable(self._circuit))
+        self._change(lambda: rule.disable(self.circuit))
+
+    def snapshot(self) -> ModelPolicySnapshot:
+        """State and numbers as they are now."""
+        from omnibase_infra.models.resilience import ModelPolicySnapshot
+
+        now = self._clock()
+        return ModelPolicySnapshot(
+            kind=self.policy_kind,
+            name=self._name or "circuit_breaker",
+            transport=self.transport,
+            state=rule.state_at(self.circuit, now),
+            numbers={
+                "failure_count": self.failure_count,
+                "failure_threshold": self.failure_threshold,
+                "recovery_timeout": self.recovery_timeout,
+                "open_remaining": rule.open_for(self.circuit, now),
+            },
+        )
+
+    def over(self, circuit: rule.Circuit, name: str, recorded: Callable[[], None]) -> InfrastructureCircuitBreaker:
+        """A breaker with all settings of this one over another circuit, under this one's lock.
+
+        Args:
+            circuit: Made of the same config.
+            name: Shown in errors; clean already.
+            recorded: Called after each command and each result that the circuit was told of.
+        """
+        other = object.__new__(InfrastructureCircuitBreaker)
+        other.__dict__ = {
+            **self.__dict__,
+            "circuit": circuit,
+            "_name": name,
+            "_blocks": {},
+            "_recorded": recorded,
+            "last_failure_kind": None,
+        }
+        return other
+
+    def may_forget(self, circuit: rule.Circuit) -> bool:
+        """Whether a new circuit in the place of this one would let nothing pass that this one refuses now."""
+        return rule.may_be_forgotten(circuit, self._clock())
 
     def __call__(self, wrapped: Callable[P, R]) -> Callable[P, R]:
         """Guard a function of any kind; it keeps its name, signature and type.
@@ -247,7 +294,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
 
     def __enter__(self) -> Self:
         started = self._clock()
-        admitted = self._circuit.passing or self._admit(self._context("with block"), started)
+        admitted = self.circuit.passing or self._admit(self._context("with block"), started)
         if isinstance(admitted, InfraUnavailableError):
             try:
                 raise admitted
@@ -271,9 +318,9 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
                 block = next(iter(self._blocks))
             del self._blocks[block]
         if exc is None:
-            self._succeed(block.admitted, block.started)
+            self.record_success(block.admitted, block.started)
             return
-        error = self._fail(block.admitted, exc, block.started, "with block")
+        error = self.record_failure(block.admitted, exc, block.started, "with block")
         try:
             if error is not exc:
                 raise error from exc
@@ -292,7 +339,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         """Guard a coroutine function. While closed this adds two attribute reads to a successful call."""
         operation = self._introduce(fn)
         context = self._context(operation)
-        circuit, clock, fallback, exempt = self._circuit, self._clock, self.fallback_function, self._exempt
+        circuit, clock, fallback, exempt = self.circuit, self._clock, self.fallback_function, self._exempt
 
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
             started = 0.0
@@ -314,7 +361,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             try:
                 result = await fn(*args, **kwargs)
             except BaseException as exc:
-                error = self._fail(admitted, exc, started, operation)
+                error = self.record_failure(admitted, exc, started, operation)
                 try:
                     if error is exc:
                         raise
@@ -322,7 +369,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
                 finally:
                     del error  # else it and this frame would hold each other until a garbage collection
             if admitted.listening:
-                self._succeed(admitted, started)
+                self.record_success(admitted, started)
             return result
 
         return call
@@ -337,7 +384,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             raise TypeError(f"{qualified_name(fn)} is a plain function: an async fallback can only serve an async one")
         operation = self._introduce(fn)
         context = self._context(operation)
-        circuit, clock, fallback, exempt = self._circuit, self._clock, self.fallback_function, self._exempt
+        circuit, clock, fallback, exempt = self.circuit, self._clock, self.fallback_function, self._exempt
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             started = 0.0
@@ -359,7 +406,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
                 result = fn(*args, **kwargs)
                 refuse_deferred(fn, result)
             except BaseException as exc:
-                error = self._fail(admitted, exc, started, operation)
+                error = self.record_failure(admitted, exc, started, operation)
                 try:
                     if error is exc:
                         raise
@@ -367,7 +414,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
                 finally:
                     del error  # else it and this frame would hold each other until a garbage collection
             if admitted.listening:
-                self._succeed(admitted, started)
+                self.record_success(admitted, started)
             return result
 
         return call
@@ -377,6 +424,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         if self._name is None:
             self._name = f"{self.transport}:{operation}" if self.transport else operation
             circuitbreaker.CircuitBreakerMonitor.register(self)
+            registry.enlist(self, None)
         return operation
 
     def _context(self, operation: str) -> ModelInfraErrorContext:
@@ -386,12 +434,10 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
 
     def _admit(self, context: ModelInfraErrorContext, now: float) -> Generation | InfraUnavailableError:
         """Ask the rule; return what the call belongs to, or the error that refuses it."""
-        circuit = self._circuit
-        after = circuit.generation
-        remaining = circuit.open_until - now
-        retry_after: float | None = remaining
-        if after.state is not EnumCircuitState.OPEN or remaining <= 0:
-            # While open nothing can change, hence there is nothing to lock; else the rule decides.
+        circuit = self.circuit
+        state = EnumCircuitState.OPEN
+        retry_after: float | None = rule.open_for(circuit, now)
+        if not retry_after:
             with self._lock:
                 before = circuit.generation
                 admitted = rule.admit(circuit, now)
@@ -401,6 +447,7 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
                 self._announce(before, after)
             if admitted is not None:
                 return admitted
+            state = after.state
         name = context.target_name or "circuit_breaker"
         if is_listened_to(EnumResilienceEvent.REJECTED):
             emit(
@@ -410,29 +457,29 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
                 transport=self.transport,
                 operation=context.operation,
                 correlation_id=correlation_id_var.get(),
-                state=after.state,
+                state=state,
                 retry_after_seconds=retry_after,
             )
         error = InfraUnavailableError.of_policy(
             partial(_refusal, name, retry_after),
             context,
             retry_after_seconds=retry_after,
-            circuit_state=after.state,
+            circuit_state=state,
             rejected_by=name,
         )
         error.__cause__ = circuitbreaker.CircuitBreakerError(self)
         return error
 
-    def _succeed(self, admitted: Generation, started: float) -> None:
+    def record_success(self, admitted: Generation, started: float) -> None:
+        """Record that a call which the circuit admitted, and which began at `started`, returned."""
         now = self._clock()
         with self._lock:
-            before = self._circuit.generation
-            rule.succeed(self._circuit, admitted, now, duration=now - started, chance=self._rng())
-            after = self._circuit.generation
-        if after is not before:
-            self._announce(before, after)
+            before = self.circuit.generation
+            rule.succeed(self.circuit, admitted, now, duration=now - started, chance=self._rng())
+            after = self.circuit.generation
+        self._announce(before, after)
 
-    def _fail(self, admitted: Generation, exc: BaseException, started: float, operation: str) -> BaseException:
+    def record_failure(self, admitted: Generation, exc: BaseException, started: float, operation: str) -> BaseException:
         """Record a failed call and return the error that the caller is to see."""
         kind = EnumFailureKind.ABANDONED
         try:
@@ -441,13 +488,12 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             # Also when the user's predicate raises: the place must come back.
             now = self._clock()
             with self._lock:
-                before = self._circuit.generation
-                rule.fail(self._circuit, admitted, kind, now, duration=now - started, chance=self._rng())
-                after = self._circuit.generation
+                before = self.circuit.generation
+                rule.fail(self.circuit, admitted, kind, now, duration=now - started, chance=self._rng())
+                after = self.circuit.generation
             if kind in _RECORDED:
                 self.last_failure_kind = kind
-        if after is not before:
-            self._announce(before, after)
+        self._announce(before, after)
         if not self._translate:
             return exc
         return translate(exc, transport=self.transport, operation=operation, target_name=self._name)
@@ -464,12 +510,14 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
 
     def _change(self, transition: Callable[[], None]) -> None:
         with self._lock:
-            before = self._circuit.generation
+            before = self.circuit.generation
             transition()
-            after = self._circuit.generation
+            after = self.circuit.generation
         self._announce(before, after)
 
     def _announce(self, before: Generation, after: Generation) -> None:
+        if self._recorded is not None:
+            self._recorded()
         if before.state is not after.state:
             emit(
                 EnumResilienceEvent.CIRCUIT_STATE,
@@ -516,8 +564,25 @@ def _predicate(expected: object) -> Callable[[Exception], bool]:
     raise ProtocolConfigurationError(message, parameter="expected_exception")
 
 
-_named: Final[WeakValueDictionary[str, InfrastructureCircuitBreaker]] = WeakValueDictionary()
-_named_lock: Final = threading.Lock()
+class _Settings(TypedDict, total=False):
+    success_threshold: int | None
+    half_open_max_calls: int | None
+    expected_exception: ExpectedException | None
+    fallback_function: Callable[..., object] | None
+    exempt: Callable[..., bool] | None
+    recovery_multiplier: float | None
+    max_recovery_timeout: float | None
+    recovery_jitter: float | None
+    connection_weight: float | None
+    failure_rate: float | EnumUnset | None
+    window: float | None
+    minimum_calls: int | None
+    slow_call_seconds: float | EnumUnset | None
+    slow_call_rate: float | EnumUnset | None
+    translate: bool
+    service: str | None
+    clock: Callable[[], float]
+    rng: Callable[[], float]
 
 
 class CircuitBreakerFactory:
@@ -527,12 +592,39 @@ class CircuitBreakerFactory:
         self._section = section
         self._transport = transport
 
+    @overload
     def __call__(
         self,
         failure_threshold: int | None = None,
         recovery_timeout: float | None = None,
         name: str | None = None,
         *,
+        key: None = None,
+        **settings: Unpack[_Settings],
+    ) -> InfrastructureCircuitBreaker: ...
+
+    @overload
+    def __call__(
+        self,
+        failure_threshold: int | None = None,
+        recovery_timeout: float | None = None,
+        name: str | None = None,
+        *,
+        key: Callable[..., Hashable],
+        max_keys: int = MAX_KEYS,
+        show_keys: bool = False,
+        **settings: Unpack[_Settings],
+    ) -> KeyedCircuitBreaker: ...
+
+    def __call__(
+        self,
+        failure_threshold: int | None = None,
+        recovery_timeout: float | None = None,
+        name: str | None = None,
+        *,
+        key: Callable[..., Hashable] | None = None,
+        max_keys: int = MAX_KEYS,
+        show_keys: bool = False,
         success_threshold: int | None = None,
         half_open_max_calls: int | None = None,
         expected_exception: ExpectedException | None = None,
@@ -551,13 +643,16 @@ class CircuitBreakerFactory:
         service: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
-    ) -> InfrastructureCircuitBreaker:
+    ) -> InfrastructureCircuitBreaker | KeyedCircuitBreaker:
         """Build a circuit breaker from the transport's preset; every argument given here wins over it.
 
         Args:
             failure_threshold: Consecutive counted failures that open the circuit, 1 or more.
             recovery_timeout: Seconds until an open circuit admits a probe; 0 means at once.
             name: Makes calls with the same name and settings share one circuit.
+            key: Makes it one circuit for each key: called with the arguments of a call, gives its host, tenant, …
+            max_keys: With `key`, circuits that are remembered; see `KeyedCircuitBreaker`.
+            show_keys: With `key`, whether errors show the key and not only a short hash of it.
             success_threshold: Successful probes that close the circuit, 1 or more.
             half_open_max_calls: Probes under way at a time, 1 or more.
             expected_exception: What counts as a failure: a class, several, or a predicate.
@@ -613,9 +708,9 @@ class CircuitBreakerFactory:
             },
         )
 
-        breaker = InfrastructureCircuitBreaker(
+        plain = InfrastructureCircuitBreaker(
             config,
-            name=name,
+            name=name if key is None else None,
             transport=self._transport,
             expected_exception=expected_exception,
             fallback_function=fallback_function,
@@ -624,18 +719,24 @@ class CircuitBreakerFactory:
             clock=clock,
             rng=rng,
         )
+        breaker: InfrastructureCircuitBreaker | KeyedCircuitBreaker = plain
+        if key is None and (max_keys != MAX_KEYS or show_keys):
+            raise ProtocolConfigurationError("key: max_keys and show_keys are of no use without it", parameter="key")
+        if key is not None:
+            breaker = KeyedCircuitBreaker(plain, key=key, name=name, max_keys=max_keys, show_keys=show_keys)
         if name is None:
             return breaker
-        with _named_lock:
-            known = _named.setdefault(name, breaker)
-            differing = [key for key, value in breaker.settings.items() if known.settings[key] != value]
+        known = registry.share(name, breaker)
+        settings = dict.fromkeys((*breaker.settings, *known.settings))
+        differing = [setting for setting in settings if known.settings.get(setting) != breaker.settings.get(setting)]
         if differing:
             raise ProtocolConfigurationError(
                 f"name = {known.name!r}: a circuit breaker of this name exists with another {', '.join(differing)}; "
                 "use the same settings to share it, or another name",
                 parameter="name",
             )
-        circuitbreaker.CircuitBreakerMonitor.register(known)
+        if isinstance(known, InfrastructureCircuitBreaker):
+            circuitbreaker.CircuitBreakerMonitor.register(known)
         return known
 
 

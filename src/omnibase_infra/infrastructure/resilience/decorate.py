@@ -64,6 +64,11 @@ def is_async(fn: Callable[..., object]) -> bool:
     return _has_kind(fn, _gives_coroutine)
 
 
+def is_stream(fn: Callable[..., object]) -> bool:
+    """Whether calling `fn` gives a generator, of either kind: what it yields can be read only once."""
+    return _has_kind(fn, inspect.isgeneratorfunction) or _has_kind(fn, inspect.isasyncgenfunction)
+
+
 def qualified_name(fn: Callable[..., object]) -> str:
     """The name a reader of a log recognises the callable by."""
     bare = _without_partial(fn)

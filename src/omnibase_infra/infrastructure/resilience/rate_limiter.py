@@ -7,17 +7,17 @@ Both are single atomic operations, so threads never see half a decision, and the
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar
 
-from omnibase_infra.enums import EnumInfraTransportType, EnumOnLimit, EnumResilienceEvent
+from omnibase_infra.enums import EnumInfraTransportType, EnumOnLimit, EnumPolicyKind, EnumResilienceEvent
 from omnibase_infra.errors import InfraRateLimitedError, ProtocolConfigurationError
+from omnibase_infra.infrastructure.resilience import registry
 from omnibase_infra.infrastructure.resilience.arguments import (
     FOREVER,
     checked_count,
@@ -30,11 +30,11 @@ from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.infrastructure.resilience.rules import token_bucket as rule
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.utils.util_correlation import correlation_id_var
-from omnibase_infra.utils.util_show_value import show_value
+from omnibase_infra.utils.util_show_value import short_hash, show_value
 
 if TYPE_CHECKING:
     from omnibase_infra.errors import ModelInfraErrorContext
-    from omnibase_infra.models.resilience import ModelRateLimitConfig
+    from omnibase_infra.models.resilience import ModelPolicySnapshot, ModelRateLimitConfig
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,6 +84,8 @@ class TokenBucketLimiter:
         ProtocolConfigurationError: When an argument is not usable.
     """
 
+    policy_kind: ClassVar[EnumPolicyKind] = EnumPolicyKind.RATE_LIMITER
+
     def __init__(
         self,
         rate: float,
@@ -122,6 +124,8 @@ class TokenBucketLimiter:
         from omnibase_infra.errors.model_infra_error_context import call_context
 
         self._call_context = call_context
+        if name is not None:
+            registry.enlist(self, self._name)
 
     @property
     def rate(self) -> float:
@@ -139,11 +143,46 @@ class TokenBucketLimiter:
         return self._name or "rate_limiter"
 
     @property
+    def on_limit(self) -> EnumOnLimit:
+        """What becomes of a call beyond the limit."""
+        return self._on_limit
+
+    @property
+    def timeout(self) -> float | None:
+        """Longest wait of a call beyond the limit, seconds; None for no bound."""
+        return self._timeout
+
+    @property
+    def translates(self) -> bool:
+        """Whether the function's own failures are raised as ONEX errors too."""
+        return self._translate
+
+    @property
     def tokens(self) -> float:
         """Tokens in the bucket now."""
         box, full_at = self._withdraw()
         box.append(full_at)
         return rule.level(full_at, self._now(), self.rate, self.capacity)
+
+    def reset(self) -> None:
+        """Fill the bucket. Those who wait notice when the wait that they have begun is over."""
+        self._withdraw()[0].append(0.0)
+
+    def snapshot(self) -> ModelPolicySnapshot:
+        """State and numbers as they are now."""
+        from omnibase_infra.models.resilience import ModelPolicySnapshot
+
+        return ModelPolicySnapshot(
+            kind=self.policy_kind,
+            name=self.name,
+            transport=self.transport,
+            numbers={
+                "tokens": self.tokens,
+                "rate": self.rate,
+                "capacity": self.capacity,
+                "waiting": len(self._queue),
+            },
+        )
 
     def acquire(self, tokens: float = 1) -> bool:
         """Take tokens if they are there and nobody waits for them; never blocks.
@@ -233,15 +272,13 @@ class TokenBucketLimiter:
         """Make one limited call; await what it returns when `fn` is a coroutine function."""
         return guarded(fn, self)(*args, **kwargs)
 
-    def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
-        """Limit a coroutine function. `rules.token_bucket.take` is written out here: a call would double the cost."""
-        operation = self._introduce(fn)
+    def quick_take(self) -> Callable[[], bool]:
+        """A function that takes one token as `acquire` does, in less time: `rules.token_bucket.take` is written out."""
         clock, origin, queue = self._clock, self._origin, self._queue
         cost = 1 / self.rate
         spare = self._reach - cost
-        waits = self._on_limit is EnumOnLimit.WAIT
 
-        async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        def take() -> bool:
             now = clock() - origin
             box = self._box
             try:
@@ -251,10 +288,22 @@ class TokenBucketLimiter:
             start = full_at if full_at > now else now
             if start - now <= spare and not queue:
                 box.append(start + cost)
-            else:
-                box.append(full_at)
-                if not ((queue and self._take(cost)) or (waits and await self.acquire_async(timeout=self._timeout))):
-                    raise self._rejection(operation, cost)
+                return True
+            box.append(full_at)
+            return bool(queue) and self._take(cost)
+
+        return take
+
+    def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
+        """Limit a coroutine function."""
+        operation = self._introduce(fn)
+        take = self.quick_take()
+        cost = 1 / self.rate
+        waits = self._on_limit is EnumOnLimit.WAIT
+
+        async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            if not (take() or (waits and await self.acquire_async(timeout=self._timeout))):
+                raise self._rejection(operation, cost)
             try:
                 return await fn(*args, **kwargs)
             except Exception as exc:
@@ -268,11 +317,12 @@ class TokenBucketLimiter:
     def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
         """Limit a plain function."""
         operation = self._introduce(fn)
+        take = self.quick_take()
         cost = 1 / self.rate
         waits = self._on_limit is EnumOnLimit.WAIT
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            if not (self._take(cost) or (waits and self.wait(timeout=self._timeout))):
+            if not (take() or (waits and self.wait(timeout=self._timeout))):
                 raise self._rejection(operation, cost)
             try:
                 result = fn(*args, **kwargs)
@@ -290,6 +340,7 @@ class TokenBucketLimiter:
         operation = qualified_name(fn)
         if self._name is None:
             self._name = f"{self.transport}:{operation}" if self.transport else operation
+            registry.enlist(self, None)
         return operation
 
     def _now(self) -> float:
@@ -442,8 +493,10 @@ class RateLimiter:
         ProtocolConfigurationError: When `max_keys` is not a whole number, 1 or more.
     """
 
+    policy_kind: ClassVar[EnumPolicyKind] = EnumPolicyKind.RATE_LIMITER
+
     def __init__(
-        self, name: str = "rate_limiter", *, max_keys: int = _MAX_KEYS, clock: Callable[[], float] = time.monotonic
+        self, name: str | None = None, *, max_keys: int = _MAX_KEYS, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.name = checked_name(name) or "rate_limiter"
         self.max_keys = checked_count("max_keys", max_keys)
@@ -459,10 +512,24 @@ class RateLimiter:
         from omnibase_infra.errors.model_infra_error_context import call_context
 
         self._context = call_context(None, "check_limit", self.name)
+        registry.enlist(self, None if name is None else self.name)
 
     def __len__(self) -> int:
         """Buckets kept now."""
         return sum(len(shard.buckets) for shard in self._shards)
+
+    def reset(self) -> None:
+        """Fill the bucket of each key."""
+        for shard in self._shards:
+            with shard.lock:
+                shard.sweep(math.inf, self._most)
+
+    def snapshot(self) -> ModelPolicySnapshot:
+        """State and numbers as they are now."""
+        from omnibase_infra.models.resilience import ModelPolicySnapshot
+
+        numbers = {"keys": len(self), "max_keys": self.max_keys}
+        return ModelPolicySnapshot(kind=self.policy_kind, name=self.name, numbers=numbers)
 
     def acquire(self, key: Hashable, rate: float, capacity: float, tokens: float = 1) -> bool:
         """Take tokens from the key's bucket if they are there; never blocks. New limits take effect at once.
@@ -481,9 +548,8 @@ class RateLimiter:
         """
         wait = self._take(key, rate, capacity, tokens)
         if wait is not None:
-            text = key if isinstance(key, str) else repr(key)
-            short = hashlib.blake2s(text.encode(errors="replace"), digest_size=4).hexdigest()
-            raise _rejected(partial(_refusal, self.name, rate, capacity, f" for key #{short}"), wait, self._context)
+            whose = f" for key #{short_hash(key)}"
+            raise _rejected(partial(_refusal, self.name, rate, capacity, whose), wait, self._context)
 
     def _take(self, key: Hashable, rate: float, capacity: float, tokens: float) -> float | None:
         """Take by the rule; None when granted, else the seconds until it can be."""

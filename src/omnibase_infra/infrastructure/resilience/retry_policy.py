@@ -14,8 +14,9 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Token
+from copy import copy
 from math import inf
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar, cast, overload
 from uuid import UUID, uuid4
 
 import tenacity
@@ -24,6 +25,7 @@ from tenacity.wait import wait_base
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType, EnumResilienceEvent, EnumUnset
 from omnibase_infra.errors import ModelOnexError, ProtocolConfigurationError, RuntimeHostError
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable
+from omnibase_infra.infrastructure.resilience.deadline import finished_within
 from omnibase_infra.infrastructure.resilience.decorate import (
     guarded,
     is_async,
@@ -32,11 +34,12 @@ from omnibase_infra.infrastructure.resilience.decorate import (
     refuse_deferred,
 )
 from omnibase_infra.infrastructure.resilience.observers import emit, is_listened_to
+from omnibase_infra.infrastructure.resilience.observers.nested_retries import report_nested_retries
 from omnibase_infra.infrastructure.resilience.retry_budget import RetryBudget
 from omnibase_infra.infrastructure.resilience.rules import backoff
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.infrastructure.resilience.transports import Failure, failure_of
-from omnibase_infra.utils.util_correlation import correlation_id_var
+from omnibase_infra.utils.util_correlation import CorrelationContext, attempt_var, correlation_id_var
 from omnibase_infra.utils.util_show_value import show_value
 
 if TYPE_CHECKING:
@@ -71,8 +74,8 @@ class _Call:
     """One guarded call that has failed or must be watched: everything the loop remembers."""
 
     __slots__ = (
-        *("args", "attempt", "correlation_id", "failed", "fn", "kwargs"),
-        *("made_current", "operation", "pending", "result", "started", "state"),
+        *("args", "attempt", "cancelled", "correlation_id", "failed", "fn", "is_over", "kwargs"),
+        *("made_current", "numbered", "operation", "pending", "result", "started", "state"),
     )
 
     def __init__(
@@ -95,14 +98,27 @@ class _Call:
         self.result: object = None
         self.pending = failed is None  # an attempt is to be made before anything is decided
         self.state: RetryState | None = None  # tenacity's view of the call, for strategies of the user's
+        self.is_over = False  # the caller has gone: what is still under way was left behind
+        self.cancelled: Callable[[], int] = _nothing  # counts the cancellations of a task of the call's own
         self.correlation_id: UUID | None = None
         self.made_current: Token[UUID | None] | None = None
+        self.numbered: Token[int] | None = None
+
+    def begin_next_attempt(self) -> None:
+        """Count one more attempt; its number stays current until the next one, or the end of the call."""
+        self.attempt += 1
+        self.pending = True
+        token = attempt_var.set(self.attempt)
+        self.numbered = self.numbered or token
 
     def end(self) -> None:
-        """Let go of the exception, whose traceback holds the frames that hold this call, and of the correlation id."""
+        """Let go of the exception, whose traceback holds the frames that hold this call, and of what was current."""
         self.failed = self.state = None
-        if self.made_current is not None:
-            with suppress(ValueError):  # a coroutine may be closed in another context than it ran in
+        self.cancelled = _nothing
+        with suppress(ValueError):  # a coroutine may be closed in another context than it ran in
+            if self.numbered is not None:
+                attempt_var.reset(self.numbered)
+            if self.made_current is not None:
                 correlation_id_var.reset(self.made_current)
 
 
@@ -156,6 +172,7 @@ class InfrastructureRetryPolicy:
         )
         require_callable(clock=clock, rng=rng, sleep=sleep)
         require(RetryBudget, "a RetryBudget", budget=budget)
+        require(bool, "true or false, or None", idempotent=idempotent)
         if budget is None and config.budget is not None:
             budget = RetryBudget(config.budget, clock=clock)
         self.config = config
@@ -172,7 +189,7 @@ class InfrastructureRetryPolicy:
         self.idempotent = idempotent
         self._strategies = (stop, wait, retry, before_sleep)
         # Strategies of the user's may ask when the call began and what it returned: then it is watched from its start.
-        self._watched = config.max_elapsed is not None or any(self._strategies)
+        self.is_watched = config.max_elapsed is not None or any(self._strategies)
         self._judges_results = retry is not None
         self._clock = clock
         self._rng = rng
@@ -199,6 +216,16 @@ class InfrastructureRetryPolicy:
         """Bound of the whole call, seconds; None for none."""
         return self.config.max_elapsed
 
+    @property
+    def has_own_strategies(self) -> bool:
+        """Whether strategies of the user's decide in the preset's place."""
+        return any(self._strategies[:3])  # `before_sleep` decides nothing
+
+    @property
+    def has_own_predicate(self) -> bool:
+        """Whether a strategy of the user's decides what is retried, in place of the classification."""
+        return self._judges_results
+
     def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
         """Guard a function of any kind; it keeps its name, signature and type.
 
@@ -215,7 +242,7 @@ class InfrastructureRetryPolicy:
         """Guard a coroutine function. A call that succeeds at once costs one more frame and one count."""
         operation = qualified_name(fn)
         count_call = self.budget.count_call if self.budget else _nothing
-        watched = self._watched
+        watched = self.is_watched
 
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
             count_call()
@@ -226,15 +253,39 @@ class InfrastructureRetryPolicy:
                     return await fn(*args, **kwargs)
                 except Exception as exc:
                     begun = _Call(fn, args, kwargs, operation, started=self._clock(), failed=exc)
-            result, error = await self._bounded(begun)
-            if error is not None:
-                try:
-                    raise error
-                finally:
-                    del error  # its traceback holds this frame
-            return cast("T", result)
+            return cast("T", await self._finish(begun))
 
         return call
+
+    async def resume(
+        self,
+        failed: Exception,
+        fn: Callable[..., Coroutine[object, None, object]],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        operation: str,
+    ) -> object:
+        """Go on after a first attempt that somebody else has made, and counted."""
+        call = _Call(fn, args, kwargs, operation, started=self._clock(), failed=failed)
+        del failed  # its traceback may come to hold this frame
+        return await self._finish(call)
+
+    def within(self, seconds: float) -> Self:
+        """A twin under a tighter `max_elapsed`, with the same budget and all else."""
+        twin = copy(self)
+        bound = min(seconds, self.config.max_elapsed or inf)
+        twin.config = self.config.model_copy(update={"max_elapsed": bound})
+        twin.is_watched = True
+        return twin
+
+    async def _finish(self, call: _Call) -> object:
+        result, error = await self._bounded(call)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
+        return result
 
     def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
         """Guard a plain function. `max_elapsed` is asked between attempts: nothing can interrupt a hung one."""
@@ -244,7 +295,7 @@ class InfrastructureRetryPolicy:
             )
         operation = qualified_name(fn)
         count_call = self.budget.count_call if self.budget else _nothing
-        watched = self._watched
+        watched = self.is_watched
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             count_call()
@@ -268,8 +319,12 @@ class InfrastructureRetryPolicy:
         return call
 
     def _is_retried(self, failure: Failure) -> bool:
-        return failure.kind in backoff.RETRIED and backoff.repeatable(
-            sent=failure.sent, said=self.idempotent, told=failure.idempotent, unsafe=self.config.retry_unsafe
+        return (
+            failure.kind in backoff.RETRIED
+            and not failure.retry_forbidden
+            and backoff.repeatable(
+                sent=failure.sent, said=self.idempotent, told=failure.idempotent, unsafe=self.config.retry_unsafe
+            )
         )
 
     async def _bounded(self, call: _Call) -> tuple[object, BaseException | None]:
@@ -277,14 +332,11 @@ class InfrastructureRetryPolicy:
         sleep = self._sleep or asyncio.sleep
         if self.config.max_elapsed is None:
             return await self._loop(call, sleep, is_async=True)
-        bound = asyncio.timeout(self.config.max_elapsed)
         try:
-            async with bound:
-                return await self._loop(call, sleep, is_async=True)
-        except TimeoutError as exc:
-            if not bound.expired():
-                raise
-            return None, self._final_error(call, exc)
+            loop = await finished_within(self._loop(call, sleep, is_async=True), self.config.max_elapsed)
+        finally:
+            call.is_over = True
+        return loop.result() if loop is not None else (None, self._final_error(call, TimeoutError()))
 
     async def _loop(self, call: _Call, sleep: Sleep, *, is_async: bool) -> tuple[object, BaseException | None]:
         """Try until a result stands or no further attempt is due; return the result, or the error to raise.
@@ -294,9 +346,12 @@ class InfrastructureRetryPolicy:
         if any(self._strategies):
             call.state = RetryState(self._described, call.fn, call.args, call.kwargs)
             call.state.start_time = call.started
+        own_task = asyncio.current_task() if is_async and self.config.max_elapsed is not None else None
+        call.cancelled = own_task.cancelling if own_task is not None else _nothing
+        del own_task  # it comes to hold the error that it returns
         error: BaseException | None = None
         try:
-            while True:
+            while not call.is_over:
                 if call.pending:
                     try:
                         call.result = call.fn(*call.args, **call.kwargs)
@@ -316,17 +371,19 @@ class InfrastructureRetryPolicy:
                 slept = sleep(pause)
                 if slept is not None:
                     await slept
-                call.attempt += 1
-                call.pending = True
+                call.begin_next_attempt()
                 if call.state is not None:
                     call.state.idle_for += pause
                     call.state.prepare_for_next_attempt()
+            return None, None
         finally:
             error = None  # its cause's traceback holds this frame
             call.end()
 
     async def _decide(self, call: _Call) -> tuple[float | None, BaseException | None]:
         """What follows an attempt: a wait in seconds, the error to raise, or neither when the result stands."""
+        if call.is_over:
+            return None, None
         failed, config = call.failed, self.config
         now = self._clock()
         failure = failure_of(failed, self.transport) if failed is not None else None
@@ -337,7 +394,7 @@ class InfrastructureRetryPolicy:
             again = await self._is_to_retry(call.state, call, now)
         if isinstance(failed, ModelOnexError) and failed.rejected_by is not None and failed.circuit_state is not None:
             again = self.retry_open_circuit and hint is not None
-        if not again:
+        if not again or call.cancelled():  # an attempt may turn its cancellation into an error
             return None, None if failed is None else self._final_error(call, failed)
         if call.state is None:
             pause = max(backoff.wait(call.attempt, config.min_wait, config.max_wait, self._rng()), hint or 0.0)
@@ -349,6 +406,9 @@ class InfrastructureRetryPolicy:
         # The budget comes last, so that nothing is spent on a retry that is not made.
         if stop or too_long or hopeless or (self.budget is not None and not self.budget.spend()):
             return None, self._final_error(call, failed)
+        client_attempts = failure.client_attempts if failure is not None else 1
+        if client_attempts > 1 and failed is not None:
+            report_nested_retries(failed, client_attempts, None if self.has_own_strategies else config.max_attempts)
         if is_listened_to(EnumResilienceEvent.RETRY):
             emit(
                 EnumResilienceEvent.RETRY,
@@ -361,6 +421,7 @@ class InfrastructureRetryPolicy:
                 wait_seconds=pause,
                 failure_kind=failure.kind if failure is not None else EnumFailureKind.CALLER,
                 error_type=type(failed).__qualname__ if failed is not None else "unwanted result",
+                client_attempts=client_attempts,
             )
         if self.before_sleep is not None and call.state is not None:
             call.state.next_action = tenacity.RetryAction(pause)
@@ -482,6 +543,7 @@ class RetryPolicyFactory:
         retry_open_circuit: bool = False,
         idempotent: bool | None = None,
         retry_unsafe: bool | None = None,
+        name: str | None = None,
         service: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
@@ -493,8 +555,10 @@ class RetryPolicyFactory:
             max_attempts: Calls in all, the first too; 1 or more.
             min_wait: Shortest wait between two attempts, seconds, 0 or more.
             max_wait: Longest wait between two attempts, seconds.
-            max_elapsed: Bound of the whole, a hung attempt included (a plain function's attempt cannot be
-                interrupted), seconds; None for none.
+            max_elapsed: Bound of the whole, a hung attempt included, seconds; None for none. An attempt that does not
+                end when it is cancelled is left behind: what it used, a connection say, must be thrown away. Bounded
+                attempts run in a task of their own, and context variables that they set do not reach the caller. A
+                plain function's attempt cannot be interrupted.
             max_retry_after: A server's hint beyond this many seconds ends the retrying at once.
             retry_budget: A `RetryBudget` to share, settings for an own one, or None for no budget.
             stop: A tenacity ``stop`` strategy in place of `max_attempts`.
@@ -504,7 +568,8 @@ class RetryPolicyFactory:
             retry_open_circuit: Wait for an open circuit, when its `retry_after_seconds` fits the remaining time.
             idempotent: Whether the calls may be repeated without harm, should they have taken effect unnoticed.
             retry_unsafe: Whether calls are repeated of which neither `idempotent` nor the request's method tells.
-            service: Read ``[services.<service>]`` over the transport's preset; also the target named in errors.
+            name: The target named in errors; the service when None.
+            service: Read ``[services.<service>]`` over the transport's preset.
             clock: Monotonic time in seconds.
             rng: Source of the jitter, in [0, 1).
             sleep: Replaces `asyncio.sleep`, or `time.sleep` for plain functions.
@@ -539,7 +604,7 @@ class RetryPolicyFactory:
                 names={"budget": "retry_budget"},
             ),
             transport=self._transport,
-            name=service,
+            name=service if name is None else name,
             stop=stop,
             wait=wait,
             retry=retry,
@@ -560,3 +625,100 @@ create_vault_retry_policy: Final = RetryPolicyFactory("vault", EnumInfraTranspor
 create_consul_retry_policy: Final = RetryPolicyFactory("consul", EnumInfraTransportType.CONSUL)
 create_valkey_retry_policy: Final = RetryPolicyFactory("valkey", EnumInfraTransportType.VALKEY)
 create_grpc_retry_policy: Final = RetryPolicyFactory("grpc", EnumInfraTransportType.GRPC)
+
+
+@overload
+async def retry_with_exponential_backoff(
+    operation: Callable[[], Awaitable[T]],
+    max_attempts: int | None = ...,
+    base_delay: float | None = ...,
+    max_delay: float | None = ...,
+    correlation_id: UUID | str | None = ...,
+    *,
+    transport: EnumInfraTransportType | None = ...,
+    retry_budget: RetryBudget | None = ...,
+    clock: Callable[[], float] = ...,
+    rng: Callable[[], float] = ...,
+    sleep: Sleep | None = ...,
+) -> T: ...
+
+
+@overload
+async def retry_with_exponential_backoff(
+    operation: Callable[[], T],
+    max_attempts: int | None = ...,
+    base_delay: float | None = ...,
+    max_delay: float | None = ...,
+    correlation_id: UUID | str | None = ...,
+    *,
+    transport: EnumInfraTransportType | None = ...,
+    retry_budget: RetryBudget | None = ...,
+    clock: Callable[[], float] = ...,
+    rng: Callable[[], float] = ...,
+    sleep: Sleep | None = ...,
+) -> T: ...
+
+
+async def retry_with_exponential_backoff(
+    operation: Callable[[], object],
+    max_attempts: int | None = None,
+    base_delay: float | None = None,
+    max_delay: float | None = None,
+    correlation_id: UUID | str | None = None,
+    *,
+    transport: EnumInfraTransportType | None = None,
+    retry_budget: RetryBudget | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    rng: Callable[[], float] = random.random,
+    sleep: Sleep | None = None,
+) -> object:
+    """Call `operation` until it succeeds, by the rules of `InfrastructureRetryPolicy`.
+
+    The numbers that are not given are those of the ``[defaults.retry]`` preset.
+
+    Args:
+        operation: A function without arguments: async, plain, or a lambda that returns an awaitable. A plain one holds
+            the event loop while it runs.
+        max_attempts: Calls in all, the first too; 1 or more, 5 by the preset.
+        base_delay: Shortest wait between two attempts, seconds; 1 by the preset, 0 for no waits at all.
+        max_delay: Longest wait, which no jitter passes, seconds; 60 by the preset.
+        correlation_id: Current during the attempts, and in the errors they make; by default the one that is current,
+            else a new one.
+        transport: Transport of the calls; it decides the code of an `InfraConnectionError`.
+        retry_budget: Shared with other calls of the same target; None for none.
+        clock: Monotonic time in seconds.
+        rng: Source of the jitter, in [0, 1).
+        sleep: Replaces `asyncio.sleep`.
+
+    Raises:
+        RuntimeHostError: The ONEX error of the last failure, once the attempts are used up: `InfraConnectionError`,
+            `InfraTimeoutError`, and so on.
+        Exception: At once, what no further attempt can mend.
+        ProtocolConfigurationError: When an argument is not usable.
+        ValueError: When `correlation_id` is neither a UUID nor a UUID string.
+    """
+    from omnibase_infra.models.resilience import ModelRetryConfig
+    from omnibase_infra.presets import resolve
+
+    require_callable(operation=operation)
+    if base_delay == 0 and max_delay is None:
+        max_delay = 0
+    given = {"max_attempts": max_attempts, "min_wait": base_delay, "max_wait": max_delay}
+    config = resolve(
+        "defaults",
+        "retry",
+        ModelRetryConfig,
+        overrides={"budget": None} | {key: value for key, value in given.items() if value is not None},
+        names={"min_wait": "base_delay", "max_wait": "max_delay"},
+    )
+    policy = InfrastructureRetryPolicy(
+        config, transport=transport, budget=retry_budget, clock=clock, rng=rng, sleep=sleep
+    )
+
+    async def attempt() -> object:
+        result = operation()
+        return await result if inspect.isawaitable(result) else result
+
+    attempt.__qualname__ = qualified_name(operation)
+    with CorrelationContext(correlation_id):
+        return await policy.call(attempt)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-_BECOMES: Final[dict[EnumFailureKind, tuple[type[RuntimeHostError], str]]] = {
+BECOMES: Final[dict[EnumFailureKind, tuple[type[RuntimeHostError], str]]] = {
     EnumFailureKind.CONNECTION: (InfraConnectionError, "could not be reached"),
     EnumFailureKind.TIMEOUT: (InfraTimeoutError, "did not answer in time"),
     EnumFailureKind.UNAVAILABLE: (InfraUnavailableError, "cannot serve now"),
@@ -52,7 +52,7 @@ def translate(
     if isinstance(exc, ModelOnexError):
         return exc
     failure = failure_of(exc, transport)
-    becomes = _BECOMES.get(failure.kind)
+    becomes = BECOMES.get(failure.kind)
     if becomes is None:
         return exc
     cls, happened = becomes

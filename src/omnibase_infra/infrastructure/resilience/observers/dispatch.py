@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from omnibase_infra.enums import EnumResilienceEvent
 from omnibase_infra.infrastructure.resilience.observers.log import LOGGER, is_heard, log_event
+from omnibase_infra.utils.util_correlation import attempt_var, correlation_id_var
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -39,6 +40,8 @@ class _Fields(TypedDict, total=False):
     previous_state: EnumCircuitState
     state: EnumCircuitState
     retry_after_seconds: float | None
+    timeout_seconds: float
+    client_attempts: int
 
 
 class _Mailbox:
@@ -129,10 +132,16 @@ class _Audience:
             if listener.inline:
                 listener.tell(event)
             else:
-                self._mailbox.post(partial(self._deliver, listener, event))
+                whose = event.correlation_id or correlation_id_var.get(), event.attempt or attempt_var.get()
+                self._mailbox.post(partial(self._deliver, listener, event, *whose))
 
-    def _deliver(self, listener: _Listener, event: ModelResilienceEvent) -> None:
+    def _deliver(
+        self, listener: _Listener, event: ModelResilienceEvent, correlation_id: UUID | None, attempt: int
+    ) -> None:
         if listener in self.observers:  # else it was taken off while the event waited
+            # What the observer logs belongs to the call, whose context the mailbox's thread does not have.
+            correlation_id_var.set(correlation_id)
+            attempt_var.set(attempt)
             listener.tell(event)
 
     def flush(self, timeout: float) -> bool:

@@ -19,6 +19,10 @@ _LEVELS: Final = {
     EnumResilienceEvent.RETRY_GAVE_UP: logging.DEBUG,  # the error itself is raised to the caller
     EnumResilienceEvent.CIRCUIT_STATE: logging.WARNING,
     EnumResilienceEvent.REJECTED: logging.DEBUG,  # one a call while a dependency is down
+    EnumResilienceEvent.TIMED_OUT: logging.DEBUG,  # the error itself is raised to the caller
+    EnumResilienceEvent.HEDGED: logging.DEBUG,  # a fixed share of the calls, by design
+    EnumResilienceEvent.FALLBACK_USED: logging.WARNING,  # nothing else tells that the answer is second best
+    EnumResilienceEvent.CREDENTIAL_REFRESHED: logging.INFO,
 }
 
 
@@ -44,7 +48,7 @@ def log_event(event: ModelResilienceEvent) -> None:
     LOGGER.log(level, "%s", _sentence(event), extra={**fields, "policy_name": event.name})
 
 
-def _sentence(event: ModelResilienceEvent) -> str:
+def _sentence(event: ModelResilienceEvent) -> str:  # noqa: PLR0911  # one a kind
     match event.kind:
         case EnumResilienceEvent.RETRY:
             return (
@@ -58,5 +62,22 @@ def _sentence(event: ModelResilienceEvent) -> str:
             )
         case EnumResilienceEvent.CIRCUIT_STATE:
             return f"circuit '{event.name}' went from {event.previous_state} to {event.state}"
+        case EnumResilienceEvent.HEDGED:
+            return (
+                f"{event.operation}: no answer after {event.wait_seconds:.3g} s, attempt {event.attempt} sent beside "
+                f"it, correlation id {event.correlation_id}"
+            )
         case EnumResilienceEvent.REJECTED:
             return f"{event.policy} '{event.name}' rejected {event.operation}, correlation id {event.correlation_id}"
+        case EnumResilienceEvent.TIMED_OUT:
+            return (
+                f"timeout '{event.name}' ended {event.operation} after {event.timeout_seconds:g} s, "
+                f"correlation id {event.correlation_id}"
+            )
+        case EnumResilienceEvent.FALLBACK_USED:
+            return (
+                f"{event.operation}: answered by {event.policy} '{event.name}' ({event.failure_kind}, "
+                f"{event.error_type}), correlation id {event.correlation_id}"
+            )
+        case EnumResilienceEvent.CREDENTIAL_REFRESHED:
+            return f"credential '{event.name}' refreshed, correlation id {event.correlation_id}"

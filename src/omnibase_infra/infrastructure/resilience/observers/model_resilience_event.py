@@ -15,7 +15,7 @@ class ModelResilienceEvent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: EnumResilienceEvent
-    policy: str = Field(description="Kind of policy: 'circuit_breaker', 'retry' or 'rate_limiter'.")
+    policy: str = Field(description="Kind of policy: 'circuit_breaker', 'retry', 'rate_limiter', 'timeout'…")
     name: str = Field(description="Name of the policy object.")
     transport: EnumInfraTransportType | None = None
     operation: str | None = Field(default=None, description="Qualified name of the guarded function.")
@@ -27,3 +27,7 @@ class ModelResilienceEvent(BaseModel):
     previous_state: EnumCircuitState | None = None
     state: EnumCircuitState | None = None
     retry_after_seconds: float | None = Field(default=None, description="When a rejected call is worth another try.")
+    client_attempts: int | None = Field(
+        default=None, description="Tries that the client under the policy made of this attempt by itself."
+    )
+    timeout_seconds: float | None = Field(default=None, description="The bound that the call went beyond.")

@@ -8,12 +8,8 @@ number of attempts.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from omnibase_infra.infrastructure.resilience.rules.sliding_window import SlidingWindow
-
-_PARTS: Final = 10
-"""Parts of the window that calls are spread over."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,17 +39,8 @@ def balance(budget: Budget, new_calls: int, now: float) -> float:
     Nobody notes the time of a call that succeeds, so these count as spread evenly since the last question: after a long
     healthy stretch most of them are older than the window, and earn nothing.
     """
-    gap, budget.asked_at = now - budget.asked_at, now
-    span = min(gap, budget.window)
-    if gap > span:
-        new_calls = int(new_calls * span / gap)
-    parts = _PARTS if span * _PARTS > budget.window else 1
-    booked = 0
-    for part in range(1, parts + 1):
-        share = new_calls * part // parts - booked
-        booked += share
-        budget.counts.add(now - span * (parts - part) / parts, share, 0)
-    calls, retries = budget.counts.totals
+    calls, retries = budget.counts.add_evenly(budget.asked_at, now, new_calls, 0)
+    budget.asked_at = now
     return budget.min_per_second * budget.window + budget.ratio * calls - retries
 
 

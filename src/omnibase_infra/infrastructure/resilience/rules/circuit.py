@@ -51,7 +51,7 @@ class Generation:
     """Whether a success would change anything: the happy path asks this and nothing else."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Circuit:
     """The whole state of one circuit. Only the functions of this module change it."""
 
@@ -77,6 +77,15 @@ def _begin(circuit: Circuit, state: EnumCircuitState) -> None:
         generation.listening = True
     circuit.generation = generation
     circuit.passing = generation if state is CLOSED and generation.window is None else None
+
+
+def open_for(circuit: Circuit, now: float) -> float:
+    """Seconds for which an open circuit refuses every call, come what may; 0 when `admit` is to be asked.
+
+    Nothing but time changes this, save a command: a refusal for its sake needs no lock.
+    """
+    left = circuit.open_until - now
+    return left if left > 0 and circuit.generation.state is OPEN else 0.0
 
 
 def admit(circuit: Circuit, now: float) -> Generation | None:
@@ -114,6 +123,17 @@ def state_at(circuit: Circuit, now: float) -> EnumCircuitState:
     """The state that the next call meets."""
     state = circuit.generation.state
     return HALF_OPEN if state is OPEN and now >= circuit.open_until else state
+
+
+def is_blank(circuit: Circuit) -> bool:
+    """Whether a new circuit would decide as this one does, but for what a rate window holds."""
+    generation = circuit.generation
+    return generation.state is CLOSED and not generation.failures
+
+
+def may_be_forgotten(circuit: Circuit, now: float) -> bool:
+    """Whether a new circuit in its place would let nothing pass that this one refuses for its state's sake."""
+    return state_at(circuit, now) in (CLOSED, HALF_OPEN)
 
 
 def succeed(circuit: Circuit, admitted: Generation, now: float, *, duration: float, chance: float) -> None:

@@ -33,3 +33,22 @@ class SlidingWindow:
             newest[i] += new
             totals[i] += new
         return totals
+
+    def add_evenly(self, since: float, now: float, *counts: int) -> list[int]:
+        """Add counts of which is known only that they came after `since`, and return the totals.
+
+        They count as spread evenly: after a long stretch most of them are older than the window, and left out.
+        """
+        gap = now - since
+        span = min(gap, self._seconds)
+        if gap > span:
+            counts = tuple(int(count * span / gap) for count in counts)
+        parts = _SLOTS if span * _SLOTS > self._seconds and any(counts) else 1
+        for part in range(1, parts + 1):
+            shares = (count * part // parts - count * (part - 1) // parts for count in counts)
+            self.add(now - span * (parts - part) / parts, *shares)
+        return self.totals
+
+    def next_change(self, now: float) -> float:
+        """When something may next leave the window, seconds."""
+        return (int(now * _SLOTS / self._seconds) + 1) * self._seconds / _SLOTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -9,6 +10,7 @@ from omnibase_infra.enums import EnumFailureKind as Kind
 from omnibase_infra.infrastructure.resilience.transports.failure import Failure
 from omnibase_infra.infrastructure.resilience.transports.http_status import failure_of_answer, is_idempotent
 from omnibase_infra.infrastructure.resilience.transports.tls import kind_of_tls
+from omnibase_infra.infrastructure.resilience.transports.traceback_frames import frames_of
 
 _BY_NAME: Final = {
     "ConnectionTimeoutError": (Kind.TIMEOUT, False),
@@ -57,7 +59,19 @@ def classify(exc: BaseException, names: tuple[str, ...]) -> Failure | None:
     elif names[0] == "ClientConnectionError" and str(exc).startswith("Connector is closed"):
         # Misuse shares its class with the network's failures; only the text tells them apart.
         kind, sent = Kind.CALLER, False
-    return Failure(kind, rule, sent=sent)
+    return Failure(kind, rule, sent=sent, client_attempts=2 if _sent_again(exc) else 1)
+
+
+def _sent_again(exc: BaseException) -> bool:
+    """Whether aiohttp has sent the request a second time, as it does where the method allows it."""
+    for frame in frames_of(exc, "aiohttp"):
+        if frame.f_code.co_name == "_request":
+            known = frame.f_locals
+            may = getattr(known.get("self"), "_retry_connection", False) is True
+            idempotent: object = frame.f_globals.get("IDEMPOTENT_METHODS", ())
+            allowed = isinstance(idempotent, Collection) and known.get("method") in idempotent
+            return may and allowed and known.get("retry_persistent_connection") is False
+    return False
 
 
 def _names(exc: BaseException | None) -> set[str]:

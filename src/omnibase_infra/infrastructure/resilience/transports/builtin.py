@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from concurrent.futures import CancelledError
 from errno import EADDRNOTAVAIL, EHOSTUNREACH, ENETUNREACH
-from socket import gaierror
 from typing import Final
 
 from omnibase_infra.enums import EnumFailureKind as Kind
@@ -32,8 +32,15 @@ _BEYOND_RETRY: Final = (
     IsADirectoryError,
     NotADirectoryError,
     FileExistsError,
-    ValueError,  # io.UnsupportedOperation, ssl.SSLCertVerificationError: OSErrors about the request itself
+    ValueError,  # io.UnsupportedOperation: an OSError about the request itself
 )
+
+_MISNAMED: Final = frozenset({
+    getattr(socket, name)
+    for name in ("EAI_BADFLAGS", "EAI_FAMILY", "EAI_SERVICE", "EAI_SOCKTYPE")
+    if hasattr(socket, name)
+})  # fmt: skip
+"""What a resolver answers to a question that makes no sense. A name that it does not know today it may know soon."""
 
 _NO_CONNECTION: Final = (EADDRNOTAVAIL, EHOSTUNREACH, ENETUNREACH)
 """Errors of connecting: nothing can have been sent."""
@@ -56,8 +63,10 @@ def classify_builtin(exc: BaseException) -> Failure:
     if isinstance(exc, OSError):
         if isinstance(exc, _BEYOND_RETRY):
             return Failure(Kind.CALLER, "builtin: an OSError that no retry can mend")
+        if isinstance(exc, socket.gaierror) and exc.errno in _MISNAMED:
+            return Failure(Kind.CALLER, "builtin: a question that no resolver answers", sent=False)
         kind = Kind.TIMEOUT if isinstance(exc, TimeoutError) else Kind.CONNECTION
-        unsent = isinstance(exc, (ConnectionRefusedError, gaierror)) or exc.errno in _NO_CONNECTION
+        unsent = isinstance(exc, (ConnectionRefusedError, socket.gaierror)) or exc.errno in _NO_CONNECTION
         return Failure(kind, f"builtin: {kind} by OSError", sent=not unsent)
     if isinstance(exc, AttributeError) and _written_after_loss(exc):
         return Failure(Kind.CONNECTION, "builtin: AttributeError of asyncio, which wrote to a lost connection")

@@ -22,3 +22,7 @@ class Failure:
     """Whether the call may have taken effect: False only when it surely has not."""
     idempotent: bool | None = None
     """Whether the failed request may be repeated without harm, where its method tells; None when nothing tells."""
+    retry_forbidden: bool = False
+    """The server has said that it wants no other attempt, whatever its kind and whoever says it may be repeated."""
+    client_attempts: int = 1
+    """How often the client had tried by itself when it reported the failure, as far as the exception proves it."""

@@ -87,7 +87,7 @@ def _of_server(rule: str, code: str, details: str, metadata: dict[str, object]) 
     if kind not in (Kind.UNAVAILABLE, Kind.THROTTLED):
         return Failure(kind, rule, code)
     if forbids_retry(metadata):
-        return Failure(kind, f"{rule}, and the server wants no retry", code, idempotent=False)
+        return Failure(kind, f"{rule}, and the server wants no retry", code, retry_forbidden=True)
     hint = pushback(metadata)
     if hint is None:
         hint = retry_info(metadata)

@@ -5,8 +5,10 @@ Source: RFC 9110, sections 9.2.2 and 15; RFC 8470 for 425, RFC 6585 for 429.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, cast
 
 from omnibase_infra.enums import EnumFailureKind as Kind
@@ -33,6 +35,8 @@ _LAST_SERVER_ERROR: Final = 599
 
 _NOT_EXECUTED: Final = (401, 403, 407, 425, 429)
 _UNAVAILABLE: Final = 503
+
+_REFUSED_TUNNEL: Final = re.compile(r"Tunnel connection failed: ([1-5][0-9]{2}) ")
 
 _IDEMPOTENT: Final = {
     **dict.fromkeys(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"), True),
@@ -70,6 +74,12 @@ def failure_of_status(
     # the answer.
     executed = status not in _NOT_EXECUTED and not (status == _UNAVAILABLE and hint is not None)
     return Failure(kind_of_status(status), decided_by, str(status), hint, executed, is_idempotent(method))
+
+
+def failure_of_tunnel(text: str, decided_by: str) -> Failure | None:
+    """The finding when a proxy refused to connect, of which `http.client` tells in the text alone; None otherwise."""
+    status = _REFUSED_TUNNEL.search(text)
+    return None if status is None else replace(failure_of_status(int(status[1]), None, decided_by), sent=False)
 
 
 def failure_of_answer(status: object, headers: object, decided_by: str, *, method: str | None = None) -> Failure:

@@ -15,6 +15,7 @@ from omnibase_infra.infrastructure.resilience.transports.http_status import (
     method_of,
 )
 from omnibase_infra.infrastructure.resilience.transports.tls import kind_of_tls
+from omnibase_infra.infrastructure.resilience.transports.traceback_frames import frames_of
 
 _BY_NAME: Final = {
     "ConnectTimeout": (Kind.TIMEOUT, False),
@@ -53,4 +54,13 @@ def classify(exc: BaseException, names: tuple[str, ...]) -> Failure:
     kind, sent = next((_BY_NAME[known] for known in names if known in _BY_NAME), (Kind.CALLER, True))
     if "ConnectError" in names:
         kind = kind_of_tls(exc) or kind
-    return Failure(kind, rule, sent=sent, idempotent=is_idempotent(method))
+    return Failure(kind, rule, sent=sent, idempotent=is_idempotent(method), client_attempts=_attempts(exc))
+
+
+def _attempts(exc: BaseException) -> int:
+    """How often the transport has tried to connect: its loop counts down."""
+    for frame in frames_of(exc.__cause__ or exc, "httpcore"):
+        left, given = frame.f_locals.get("retries_left"), getattr(frame.f_locals.get("self"), "_retries", None)
+        if isinstance(left, int) and isinstance(given, int):
+            return 1 + given - left
+    return 1

@@ -61,7 +61,10 @@ def classify(exc: BaseException, names: tuple[str, ...]) -> Failure | None:
 
 
 def _answer(exc: BaseException) -> tuple[int | None, object]:
-    """Status and headers of the answer that hvac raised for, and then put neither on the exception."""
+    """Status and headers of the answer: what `keep_vault_answers` put on the exception, else what hvac had in hand."""
+    kept: object = getattr(exc, "status_code", None)
+    if isinstance(kept, int):
+        return kept, getattr(exc, "headers", None)
     response: object = None
     for frame in frames_of(exc, "hvac"):
         response = frame.f_locals.get("response", response)

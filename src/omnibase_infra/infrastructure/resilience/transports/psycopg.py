@@ -6,6 +6,7 @@ from typing import Final
 
 from omnibase_infra.enums import EnumFailureKind as Kind
 from omnibase_infra.infrastructure.resilience.transports.failure import Failure
+from omnibase_infra.infrastructure.resilience.transports.libpq import kind_while_connecting
 from omnibase_infra.infrastructure.resilience.transports.sqlstate import kind_of_sqlstate, may_have_taken_effect
 
 _BY_CLASS: Final = {
@@ -20,42 +21,6 @@ _BY_CLASS: Final = {
 
 _CONNECTING: Final = ("connection failed", "connection is bad", "failed to resolve host")
 """What psycopg itself, in English in every locale, puts before the text of libpq when it could not connect."""
-
-# The server's SQLSTATE does not survive a failed connect: libpq keeps only the text. Where client and server speak
-# another language none of these is found, and the failure is one of the connection, which is retried.
-_WHILE_CONNECTING: Final = (
-    (
-        Kind.AUTHENTICATION,
-        (
-            "authentication failed for user",  # password, peer, ident, LDAP, certificate …
-            "no password supplied",
-            "no pg_hba.conf entry",
-            "permission denied for database",
-            'FATAL:  role "',  # … does not exist, is not permitted to log in
-        ),
-    ),
-    (Kind.THROTTLED, ("too many clients", "too many connections", "remaining connection slots")),
-    (
-        Kind.UNAVAILABLE,
-        (
-            "the database system is",  # … starting up, shutting down, in recovery mode, not accepting connections
-            "not currently accepting connections",
-            "session is read-only",
-            "session is not read-only",
-            "server is in hot standby mode",
-            "server is not in hot standby mode",
-        ),
-    ),
-    (Kind.TIMEOUT, ("timeout expired",)),
-    (
-        Kind.CALLER,
-        (
-            "does not exist",  # the database
-            "server does not support SSL",
-            "certificate verify failed",
-        ),
-    ),
-)
 
 
 def classify(exc: BaseException, names: tuple[str, ...]) -> Failure | None:
@@ -82,7 +47,7 @@ def classify(exc: BaseException, names: tuple[str, ...]) -> Failure | None:
 def _not_connected(exc: BaseException, text: str) -> Failure:
     if getattr(getattr(exc, "pgconn", None), "needs_password", False) is True:
         return Failure(Kind.AUTHENTICATION, "psycopg.OperationalError: connecting, a password is missing", sent=False)
-    for kind, fragments in _WHILE_CONNECTING:
-        if any(fragment in text for fragment in fragments):
-            return Failure(kind, f"psycopg.OperationalError: connecting, {kind} by its text", sent=False)
-    return Failure(Kind.CONNECTION, "psycopg.OperationalError: connecting", sent=False)
+    kind = kind_while_connecting(text)
+    if kind is None:
+        return Failure(Kind.CONNECTION, "psycopg.OperationalError: connecting", sent=False)
+    return Failure(kind, f"psycopg.OperationalError: connecting, {kind} by its text", sent=False)

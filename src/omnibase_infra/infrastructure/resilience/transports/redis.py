@@ -10,6 +10,7 @@ from typing import Final
 from omnibase_infra.enums import EnumFailureKind as Kind
 from omnibase_infra.infrastructure.resilience.transports.classify import failure_of
 from omnibase_infra.infrastructure.resilience.transports.failure import Failure
+from omnibase_infra.infrastructure.resilience.transports.traceback_frames import frames_of
 
 _CODE_OF_CLASS: Final = {
     "AskError": "ASK",
@@ -127,7 +128,8 @@ def _of_client(exc: BaseException, name: str, base: str, text: str) -> Failure:
         if type(exc.__context__).__name__ == "SSLCertVerificationError":
             return Failure(Kind.CALLER, f"redis/valkey {name}: hides an SSLCertVerificationError", sent=False)
     sent = base not in _NEVER_SENT and not _connecting(exc)
-    return Failure(_KIND_OF_CLASS[base], f"redis/valkey {name}: the class {base}", sent=sent)
+    rule = f"redis/valkey {name}: the class {base}"
+    return Failure(_KIND_OF_CLASS[base], rule, sent=sent, client_attempts=_attempts(exc))
 
 
 def _cluster(exc: BaseException, name: str, text: str) -> Failure:
@@ -144,6 +146,22 @@ def _command_s_own(text: str) -> str:
     if not text.startswith("Command # "):
         return text
     return text.partition(" of pipeline caused error: ")[2].lstrip("('\"")
+
+
+def _attempts(exc: BaseException) -> int:
+    """How often the client has tried, at least; its loop of retries counts the failures.
+
+    Of a connection that was not made the loop stands behind the socket's error, from which the client made its own.
+    """
+    counts = (
+        frame.f_locals.get("failures")
+        for error in (exc, exc.__context__)
+        if error is not None
+        for package in ("redis", "valkey")
+        for frame in frames_of(error, package)
+        if frame.f_code.co_name == "call_with_retry"
+    )
+    return max((count for count in counts if isinstance(count, int)), default=1) or 1
 
 
 def _connecting(exc: BaseException) -> bool:

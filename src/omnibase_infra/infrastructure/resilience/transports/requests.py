@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 from omnibase_infra.enums import EnumFailureKind as Kind
 from omnibase_infra.infrastructure.resilience.transports.failure import Failure
 from omnibase_infra.infrastructure.resilience.transports.http_status import (
     failure_of_answer,
     failure_of_status,
+    failure_of_tunnel,
     is_idempotent,
     method_of,
 )
 from omnibase_infra.infrastructure.resilience.transports.tls import kind_of_tls
+from omnibase_infra.infrastructure.resilience.transports.traceback_frames import frames_of
 
 _REQUESTS: Final = {
     "ConnectTimeout": (Kind.TIMEOUT, False),
@@ -49,7 +51,9 @@ _URLLIB3: Final = {
 }
 """Class → kind, and whether the request may have taken effect. The first class along the MRO decides."""
 
-_STATUS_OF_A_PROXY: Final = re.compile(r"Tunnel connection failed: ([1-5][0-9]{2}) ")
+_PUT_OF_SERVICES: Final = {"consul": None, "hvac": False}
+"""Clients of services where a PUT need not be idempotent: Vault takes it as a POST, Consul creates sessions by it."""
+
 _STATUS_OF_RETRIES: Final = re.compile(r"too many ([1-5][0-9]{2}) error responses")
 
 
@@ -57,7 +61,8 @@ def classify(exc: BaseException, names: tuple[str, ...]) -> Failure | None:
     """Classify an exception of requests or urllib3; `names` are the class names along its MRO."""
     if "RequestException" not in names:
         rule = f"urllib3: {names[0]}"
-        return _classify_urllib3(exc, rule) or Failure(Kind.CALLER, f"{rule}: misuse of the client")
+        found = _classify_urllib3(exc, rule) or Failure(Kind.CALLER, f"{rule}: misuse of the client")
+        return replace(found, client_attempts=_attempts(exc))
     method, rule = method_of(exc), f"requests: {names[0]}"
     if "HTTPError" in names:
         response = getattr(exc, "response", None)
@@ -68,12 +73,32 @@ def classify(exc: BaseException, names: tuple[str, ...]) -> Failure | None:
     if isinstance(under, Exception) and ("ConnectionError" in names or "RetryError" in names):
         # The names lie: a read time-out in mid-body is a ConnectionError, too.
         failure = _classify_urllib3(under, f"{rule} over {type(under).__name__}")
+        if failure is not None:
+            failure = replace(failure, client_attempts=_attempts(under))
     if failure is None:
-        found = next((_REQUESTS[name] for name in names if name in _REQUESTS), None)
-        if found is None:
+        known = next((_REQUESTS[name] for name in names if name in _REQUESTS), None)
+        if known is None:
             return None
-        failure = Failure(found[0], rule, sent=found[1])
-    return replace(failure, idempotent=is_idempotent(method))
+        failure = Failure(known[0], rule, sent=known[1])
+    return replace(failure, idempotent=_is_repeatable(exc, method))
+
+
+def _attempts(exc: BaseException) -> int:
+    """How often urllib3 has tried: each retry is in the history of the last one, redirects are there as well."""
+    history: object = ()
+    for frame in frames_of(exc, "urllib3"):
+        if frame.f_code.co_name == "urlopen":
+            history = getattr(frame.f_locals.get("retries"), "history", history)
+    tries = cast("tuple[object, ...]", history) if isinstance(history, tuple) else ()
+    return 1 + sum(not getattr(earlier, "redirect_location", None) for earlier in tries)
+
+
+def _is_repeatable(exc: BaseException, method: str | None) -> bool | None:
+    if method is not None and method.upper() == "PUT":
+        for package, repeatable in _PUT_OF_SERVICES.items():
+            if any(frames_of(exc, package)):
+                return repeatable
+    return is_idempotent(method)
 
 
 def _classify_urllib3(exc: BaseException, rule: str) -> Failure | None:
@@ -84,10 +109,9 @@ def _classify_urllib3(exc: BaseException, rule: str) -> Failure | None:
     if "ResponseError" in names:
         return _after_retries(str(exc), rule)
     if "ProxyError" in names:
-        # The proxy's status is nowhere but in the text. The request itself never left.
-        tunnel = _STATUS_OF_A_PROXY.search(str(exc))
+        tunnel = failure_of_tunnel(str(exc), f"{rule}: its text")
         if tunnel is not None:
-            return replace(failure_of_status(int(tunnel[1]), None, f"{rule}: its text"), sent=False)
+            return tunnel
     found = next((_URLLIB3[name] for name in names if name in _URLLIB3), None)
     if found is None:
         return None

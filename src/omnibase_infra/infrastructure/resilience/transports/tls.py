@@ -1,4 +1,4 @@
-"""TLS failures in our words, for the clients that wrap them."""
+"""TLS failures in our words, by themselves and for the clients that wrap them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,24 @@ import ssl
 from typing import Final
 
 from omnibase_infra.enums import EnumFailureKind as Kind
+from omnibase_infra.infrastructure.resilience.transports.failure import Failure
 
 _LOST: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _LOST_REASONS: Final = ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "SSLV3_ALERT_BAD_RECORD_MAC")
 _SERVER_S_REASONS: Final = ("TLSV1_ALERT_INTERNAL_ERROR",)
 _DEEPEST: Final = 8
+
+
+def classify(exc: BaseException, names: tuple[str, ...]) -> Failure | None:
+    """Classify an exception of `ssl` itself; `names` are the class names along its MRO."""
+    certificate = "SSLCertVerificationError" in names
+    if getattr(exc, "reason", None) is None and not certificate and not isinstance(exc, _LOST):
+        return None  # OpenSSL has not spoken
+    kind = kind_of_tls(exc)
+    if kind is None:
+        return None
+    # A certificate is looked at before anything is sent; any other failure may come in mid-stream.
+    return Failure(kind, f"ssl: {names[0]}", sent=not certificate)
 
 
 def kind_of_tls(exc: BaseException | None) -> Kind | None:
