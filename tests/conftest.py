@@ -1,5 +1,6 @@
 """Property tests find the same examples in every run, and are not judged by the clock."""
 
+import gc
 import os
 from importlib.util import find_spec
 
@@ -23,6 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         DRIVERS_OPTION, action="store_true", help="tests of drivers that are not installed may be skipped, in CI too"
     )
+
+
+def pytest_collection_finish() -> None:
+    """Tests that count garbage collect it themselves, and need not walk through all that pytest holds each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -30,7 +30,7 @@ from omnibase_infra.infrastructure.resilience import (
 )
 from omnibase_infra.models.resilience import ModelCircuitBreakerConfig, ModelRetryBudgetConfig, ModelRetryConfig
 
-POLICIES = ("total", "breaker of calls", "retry", "breaker", "limiter", "bulkhead", "attempt")
+POLICIES = ("breaker of calls", "total", "retry", "breaker", "limiter", "bulkhead", "attempt")
 FAILURES = (ConnectionError, TimeoutError, ValueError, InfraRateLimitedError, PermissionError)
 
 
@@ -111,8 +111,8 @@ def built(course: Course) -> tuple[ResiliencePipeline, dict[str, object]]:
         rng=random.Random(7).random,
     )
     policies = {
-        "total": Timeout(course.total, name="total"),
         "breaker of calls": breaker,
+        "total": Timeout(course.total, name="total"),
         "retry": retry,
         "breaker": breaker,
         "limiter": TokenBucketLimiter(course.rate, course.capacity, "limiter", clock=clock),
@@ -173,8 +173,18 @@ async def carried_out(course: Course) -> dict[str, object]:
             return (type(exc), clock())
 
     ends = await asyncio.gather(*(one(number, call) for number, call in enumerate(course.calls)))
+    left = [
+        policy.budget.balance
+        for policy in guard.policies
+        if isinstance(policy, InfrastructureRetryPolicy) and policy.budget
+    ]
     await asyncio.sleep(30)
-    return {"ends": ends, "requests": requests, "held": {name: held_by(policy) for name, policy in policies.items()}}
+    return {
+        "ends": ends,
+        "left": left,
+        "requests": requests,
+        "held": {name: held_by(policy) for name, policy in policies.items()},
+    }
 
 
 @settings(max_examples=200, deadline=None, phases=set(Phase) - {Phase.explain})

@@ -52,7 +52,7 @@ def test_the_environment_counts(capsys: pytest.CaptureFixture[str], monkeypatch:
 def test_the_breaker_of_calls_is_told_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "grpc", "--breaker-scope", "call"]) == 0
     out = capsys.readouterr().out
-    assert "2. circuit breaker of calls" in out
+    assert "1. circuit breaker of calls" in out
     assert "after 5 failed calls in a row" in out
 
 

@@ -7,8 +7,8 @@ class EnumPipelineStage(StrEnum):
     """Where a policy stands in the whole stack; the order of the members is the default order."""
 
     FALLBACK = "fallback"
-    TOTAL_TIMEOUT = "total timeout"
     CALL_BREAKER = "circuit breaker of calls"
+    TOTAL_TIMEOUT = "total timeout"
     RETRY = "retry"
     HEDGE = "hedge"
     ADAPTIVE_THROTTLE = "adaptive throttle"

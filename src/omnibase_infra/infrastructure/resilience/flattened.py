@@ -29,8 +29,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _KNOWN: Final = {
-    EnumPipelineStage.TOTAL_TIMEOUT: Timeout,
     EnumPipelineStage.CALL_BREAKER: InfrastructureCircuitBreaker,
+    EnumPipelineStage.TOTAL_TIMEOUT: Timeout,
     EnumPipelineStage.RETRY: InfrastructureRetryPolicy,
     EnumPipelineStage.CIRCUIT_BREAKER: InfrastructureCircuitBreaker,
     EnumPipelineStage.RATE_LIMITER: TokenBucketLimiter,
@@ -139,12 +139,12 @@ def flattened(
                     failed = bound.late(operation, exc)
             if bulkhead is not None:
                 bulkhead.give_back()
-            if breaker is not None and admitted is not None and (counts_attempts or not isinstance(failed, Exception)):
+            if breaker is not None and admitted is not None and counts_attempts:
                 failed = breaker.record_failure(admitted, failed, began, operation)
             if is_late and bound is not None and bound is usual.total_timeout:
                 failed, retry = bound.late(operation, exc), None
             if not isinstance(failed, Exception):
-                raise
+                raise  # abandoned in a closed circuit: there is no place to give back
         else:
             if timer is not None and timed is not None:
                 timer.end(timed)
@@ -154,7 +154,7 @@ def flattened(
                 breaker.record_success(admitted, 0.0)
             return result
         resume = None if retry is None else partial(retry.resume, failed, again, args, kwargs, operation)
-        first = _First(failed, began, None if counts_attempts or retry is None else admitted)
+        first = _First(failed, began, None if counts_attempts else admitted)
         del failed
         try:
             return cast("T", await _go_on(usual, first, resume, translate, operation))

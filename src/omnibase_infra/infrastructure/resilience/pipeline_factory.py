@@ -81,8 +81,9 @@ class ResiliencePipelineFactory:
         Args:
             service: Read ``[services.<service>]`` over the transport's preset; also the target named in errors.
             name: Names the pipeline and its policies, in errors too; circuit breakers of one name are one circuit.
-            breaker_scope: ``"attempt"`` has the breaker count each attempt; ``"call"`` puts it outside the retry, as
-                the documents stack it: it then counts calls that failed with all their attempts.
+            breaker_scope: ``"attempt"`` has the breaker count each attempt; ``"call"`` puts it outside the total
+                timeout and the retry, as the documents stack it: it then counts calls that failed with all their
+                attempts, or ran out of time.
             fallback: Answers calls that fail: a `Fallback`, a `StaleCache`, or a function of the call's arguments.
             total_timeout: Bounds the whole call, all attempts and waits included: a `Timeout`, or seconds.
             retry: Makes further attempts.
@@ -141,8 +142,8 @@ class ResiliencePipelineFactory:
         outside = circuit_breaker if breaker_scope == EnumBreakerScope.CALL else None
         order: tuple[Policy | None, ...] = (
             self._fallback(fallback, called),
-            timeout("total_timeout", total_timeout, times.total),
             outside,
+            timeout("total_timeout", total_timeout, times.total),
             retry,
             hedge,
             adaptive_throttle,
