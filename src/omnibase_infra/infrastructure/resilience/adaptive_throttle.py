@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType, EnumResilienceEvent
 from omnibase_infra.errors import InfraUnavailableError
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable
-from omnibase_infra.infrastructure.resilience.decorate import guarded, protect, qualified_name, refuse_deferred
+from omnibase_infra.infrastructure.resilience.decorate import (
+    NamedByUse,
+    refuse_deferred,
+)
 from omnibase_infra.infrastructure.resilience.observers import emit, is_listened_to
 from omnibase_infra.infrastructure.resilience.rules import adaptive_throttle as rule
 from omnibase_infra.infrastructure.resilience.tally import Tally
@@ -42,7 +45,7 @@ _NOT_COUNTED: Final = frozenset({EnumFailureKind.REJECTED, EnumFailureKind.ABAND
 """Calls that never reached the backend, or of which nobody knows what became of them."""
 
 
-class AdaptiveThrottle:
+class AdaptiveThrottle(NamedByUse):
     """Rejects calls with the share that an overloaded backend does not accept; one object is one target's throttle.
 
     Accepted is what the backend worked on, errors of the caller's included. Throttled, unavailable, timed-out and lost
@@ -63,6 +66,8 @@ class AdaptiveThrottle:
     Raises:
         ProtocolConfigurationError: When an argument is not usable.
     """
+
+    default_name: ClassVar[str] = "adaptive_throttle"
 
     def __init__(
         self,
@@ -94,11 +99,6 @@ class AdaptiveThrottle:
         self._lock = threading.RLock()
 
     @property
-    def name(self) -> str:
-        """The name shown in errors."""
-        return self._name or "adaptive_throttle"
-
-    @property
     def requests(self) -> int:
         """Calls within the window that ends now, those rejected here included."""
         return self._totals()[0]
@@ -114,25 +114,9 @@ class AdaptiveThrottle:
         with self._lock:
             return self._book(0, self._clock())
 
-    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
-        """Guard a function of any kind; it keeps its name, signature and type.
-
-        Raises:
-            TypeError: When `fn` cannot be guarded.
-        """
-        return protect(fn, self)
-
-    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Make one guarded call; await what it returns when `fn` is a coroutine function.
-
-        Raises:
-            InfraUnavailableError: When the call is rejected.
-        """
-        return guarded(fn, self)(*args, **kwargs)
-
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Guard a coroutine function."""
-        context = self._introduce(fn)
+        context = self._context(fn)
         clock, accepted = self._clock, self._accepted.tick
 
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -150,7 +134,7 @@ class AdaptiveThrottle:
 
     def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
         """Guard a plain function."""
-        context = self._introduce(fn)
+        context = self._context(fn)
         clock, accepted = self._clock, self._accepted.tick
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -167,13 +151,11 @@ class AdaptiveThrottle:
 
         return call
 
-    def _introduce(self, fn: Callable[..., object]) -> ModelInfraErrorContext:
+    def _context(self, fn: Callable[..., object]) -> ModelInfraErrorContext:
         from omnibase_infra.errors.model_infra_error_context import call_context
 
-        operation = qualified_name(fn)
-        if self._name is None:
-            self._name = f"{self.transport}:{operation}" if self.transport else operation
-        return call_context(self.transport, operation, self._name)
+        operation = self._introduce(fn)
+        return call_context(self.transport, operation, self.name)
 
     def _check(self, context: ModelInfraErrorContext) -> None:
         """Ask the rule and the dice; raise when the call is rejected."""

@@ -17,7 +17,10 @@ from omnibase_infra.enums import EnumInfraTransportType, EnumPolicyKind, EnumRes
 from omnibase_infra.errors import InfraUnavailableError
 from omnibase_infra.infrastructure.resilience import registry
 from omnibase_infra.infrastructure.resilience.arguments import FOREVER, checked_name, require
-from omnibase_infra.infrastructure.resilience.decorate import guarded, protect, qualified_name, refuse_deferred
+from omnibase_infra.infrastructure.resilience.decorate import (
+    NamedByUse,
+    refuse_deferred,
+)
 from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.utils.util_correlation import correlation_id_var
 
@@ -31,7 +34,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Bulkhead:
+class Bulkhead(NamedByUse):
     """Bounds the calls that run at once, over any number of tasks, event loops and threads.
 
     Further calls queue, first come, first served; one that finds the queue full, or waits too long, is rejected. A
@@ -54,6 +57,7 @@ class Bulkhead:
         ProtocolConfigurationError: When an argument is not usable.
     """
 
+    default_name: ClassVar[str] = "bulkhead"
     policy_kind: ClassVar[EnumPolicyKind] = EnumPolicyKind.BULKHEAD
 
     def __init__(
@@ -102,11 +106,6 @@ class Bulkhead:
         return self.config.max_wait
 
     @property
-    def name(self) -> str:
-        """The name shown in errors."""
-        return self._name or "bulkhead"
-
-    @property
     def in_flight(self) -> int:
         """Calls that have a place now."""
         return self.max_concurrent - len(self._places)
@@ -132,18 +131,6 @@ class Bulkhead:
                 "max_wait": self.max_wait,
             },
         )
-
-    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
-        """Guard a function of any kind; it keeps its name, signature and type. A generator, until its first item.
-
-        Raises:
-            TypeError: When `fn` cannot be guarded.
-        """
-        return protect(fn, self)
-
-    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Make one guarded call; await what it returns when `fn` is a coroutine function."""
-        return guarded(fn, self)(*args, **kwargs)
 
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Guard a coroutine function. `take_place` and `give_back` are written out here: two calls less."""
@@ -202,12 +189,8 @@ class Bulkhead:
     ) -> None:
         self.give_back()
 
-    def _introduce(self, fn: Callable[..., object]) -> str:
-        operation = qualified_name(fn)
-        if self._name is None:
-            self._name = f"{self.transport}:{operation}" if self.transport else operation
-            registry.enlist(self, None)
-        return operation
+    def _named(self) -> None:
+        registry.enlist(self, None)
 
     def take_place(self) -> bool:
         """Take a place, unless none is free or somebody waits for one."""

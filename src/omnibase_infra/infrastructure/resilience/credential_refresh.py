@@ -12,9 +12,8 @@ from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, refused, require
 from omnibase_infra.infrastructure.resilience.credential_events import announce_refresh, refresh_failed
 from omnibase_infra.infrastructure.resilience.decorate import (
-    guarded,
+    Decorating,
     is_async,
-    protect,
     qualified_name,
     refuse_deferred,
 )
@@ -56,7 +55,7 @@ class SyncCredential(Protocol):
         ...
 
 
-class CredentialRefresh:
+class CredentialRefresh(Decorating):
     """Guards functions that use a credential.
 
     A call first renews a credential that says it is expired. When the call is refused for its credentials (an
@@ -92,18 +91,6 @@ class CredentialRefresh:
         self.name: Final = checked_name(name) or type(credential).__name__
         self.transport: Final = transport
         self._renewal = _renewal_of(credential)
-
-    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
-        """Guard a function of any kind; it keeps its name, signature and type.
-
-        Raises:
-            TypeError: When `fn` cannot be guarded, or is a plain function and `refresh` of the credential is async.
-        """
-        return protect(fn, self)
-
-    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Make one guarded call; await what it returns when `fn` is a coroutine function."""
-        return guarded(fn, self)(*args, **kwargs)
 
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Guard a coroutine function. A plain `refresh` holds the event loop while it runs."""

@@ -178,8 +178,8 @@ async def finished_within(work: Coroutine[object, None, T], seconds: float) -> a
         del task  # it may hold an exception whose traceback holds this frame
 
 
-def thread_finished_within(work: Callable[[], T], seconds: float) -> Future[T] | None:
-    """Run `work` in a thread of its own and return its outcome; None when its time is over.
+def thread_finished_within(work: Callable[[], T], seconds: float | None) -> Future[T] | None:
+    """Run `work` in a thread of its own and return its outcome; None when its time is over, if there is a bound.
 
     A thread cannot be stopped: work that is not done by then goes on by itself, holding what it holds, and its outcome
     is dropped. The thread is a daemon, which the end of the process does not wait for. The work has a copy of the

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType
-from typing import Final, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+
+if TYPE_CHECKING:
+    from omnibase_infra.enums import EnumInfraTransportType
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +33,59 @@ class Guard(Protocol):
     def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
         """Guard a plain function."""
         ...
+
+
+class Decorating(ABC):
+    """What policies have in common: they guard as decorators, and single calls."""
+
+    @abstractmethod
+    def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
+        """Guard a coroutine function."""
+
+    @abstractmethod
+    def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
+        """Guard a plain function.
+
+        Raises:
+            TypeError: When the policy cannot guard one.
+        """
+
+    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
+        """Guard a function of any kind; it keeps its name, signature and type. A generator, until its first item.
+
+        Raises:
+            TypeError: When `fn` cannot be guarded.
+        """
+        return protect(fn, self)
+
+    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Make one guarded call; await what it returns when `fn` is a coroutine function."""
+        return guarded(fn, self)(*args, **kwargs)
+
+
+class NamedByUse(Decorating):
+    """A policy that takes its name, unless it is given one, from its transport and the first function it guards."""
+
+    default_name: ClassVar[str]
+    """Shown until it guards something."""
+    transport: EnumInfraTransportType | None
+    _name: str | None
+
+    @property
+    def name(self) -> str:
+        """The name shown in errors and events."""
+        return self._name or self.default_name
+
+    def _introduce(self, fn: Callable[..., object]) -> str:
+        """Take a name if there is none, and return that of the function."""
+        operation = qualified_name(fn)
+        if self._name is None:
+            self._name = f"{self.transport}:{operation}" if self.transport else operation
+            self._named()
+        return operation
+
+    def _named(self) -> None:
+        """Called when the policy has taken a name."""
 
 
 def protect(fn: Callable[P, R], guard: Guard) -> Callable[P, R]:

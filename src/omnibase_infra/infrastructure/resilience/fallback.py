@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from inspect import isasyncgenfunction, isawaitable
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar, cast, overload
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType, EnumUnset
 from omnibase_infra.errors import ProtocolConfigurationError
@@ -14,9 +14,8 @@ from omnibase_infra.infrastructure.resilience.arguments import (
     require_callable,
 )
 from omnibase_infra.infrastructure.resilience.decorate import (
-    guarded,
+    NamedByUse,
     is_async,
-    protect,
     qualified_name,
     refuse_deferred,
 )
@@ -38,7 +37,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-class Fallback:
+class Fallback(NamedByUse):
     """Answers a failed call from elsewhere.
 
     Answered are time-outs, unavailable services and lost connections, in whatever class of exception, and rejections
@@ -57,6 +56,8 @@ class Fallback:
         ProtocolConfigurationError: When an argument is not usable, or not exactly one of `function` and `value` given.
     """
 
+    default_name: ClassVar[str] = "fallback"
+
     def __init__(
         self,
         function: Callable[..., object] | None = None,
@@ -72,25 +73,8 @@ class Fallback:
             raise ProtocolConfigurationError("function: give either a function or value=", parameter="function")
         self.function: Final[Callable[..., object]] = function or _constant(value)
         self.on: Final = checked_kinds(on)
-        self.transport: Final = transport
+        self.transport = transport
         self._name = checked_name(name)
-
-    @property
-    def name(self) -> str:
-        """The name shown in events."""
-        return self._name or "fallback"
-
-    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
-        """Guard a function of any kind; it keeps its name, signature and type.
-
-        Raises:
-            TypeError: When `fn` cannot be guarded, or is a plain function and the fallback is async.
-        """
-        return protect(fn, self)
-
-    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Make one guarded call; await what it returns when `fn` is a coroutine function."""
-        return guarded(fn, self)(*args, **kwargs)
 
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Guard a coroutine function."""
@@ -141,12 +125,6 @@ class Fallback:
                     raise
 
         return call
-
-    def _introduce(self, fn: Callable[..., object]) -> str:
-        operation = qualified_name(fn)
-        if self._name is None:
-            self._name = f"{self.transport}:{operation}" if self.transport else operation
-        return operation
 
     def _answers(self, exc: Exception, operation: str) -> bool:
         kind = kind_to_answer(exc, self.transport)

@@ -18,7 +18,7 @@ from omnibase_infra.enums import EnumInfraTransportType, EnumResilienceEvent, En
 from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable, require_flag
 from omnibase_infra.infrastructure.resilience.deadline import GRACE, leave_behind
-from omnibase_infra.infrastructure.resilience.decorate import guarded, protect, qualified_name
+from omnibase_infra.infrastructure.resilience.decorate import Decorating, qualified_name
 from omnibase_infra.infrastructure.resilience.observers import emit, is_listened_to
 from omnibase_infra.infrastructure.resilience.retry_budget import RetryBudget
 from omnibase_infra.infrastructure.resilience.rules.latency_quantile import LatencyQuantile, record
@@ -32,7 +32,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Hedge:
+class Hedge(Decorating):
     """Sends a call that takes long once more, beside the first; the first success wins, the others are cancelled.
 
     For async functions, whose calls can run side by side and be cancelled, and for calls that may be made twice: what
@@ -131,18 +131,6 @@ class Hedge:
         """Seconds after which a call is hedged now; None while too few calls are known to say."""
         return self._delay
 
-    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
-        """Guard a coroutine function or async generator; it keeps its name, signature and type.
-
-        Raises:
-            TypeError: When `fn` cannot be guarded, or is a plain function.
-        """
-        return protect(fn, self)
-
-    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Make one guarded call; await what it returns."""
-        return guarded(fn, self)(*args, **kwargs)
-
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Guard a coroutine function."""
         operation = qualified_name(fn)
@@ -229,7 +217,9 @@ class Hedge:
             if self.budget is not None and not self.budget.spend():
                 due = None
                 continue
-            hedge = loop.create_task(attempt(), context=self._announced(len(attempts) + 1, delay, context, operation))
+            # Counted on from the attempt of a retry around this, which the first request is.
+            number = attempt_var.get() + len(attempts)
+            hedge = loop.create_task(attempt(), context=self._announced(number, delay, context, operation))
             attempts.append(hedge)
             running.add(hedge)
             hedges_left -= 1

@@ -17,10 +17,8 @@ from omnibase_infra.enums import EnumCircuitState, EnumPolicyKind
 from omnibase_infra.infrastructure.resilience import registry
 from omnibase_infra.infrastructure.resilience.arguments import checked_count, checked_name, refused, require_flag
 from omnibase_infra.infrastructure.resilience.decorate import (
-    guarded,
+    NamedByUse,
     is_async,
-    protect,
-    qualified_name,
     refuse_deferred,
 )
 from omnibase_infra.infrastructure.resilience.rules import circuit as rule
@@ -43,7 +41,7 @@ _LOOKS: Final = 8
 _LONGEST_SHOWN: Final = 100
 
 
-class KeyedCircuitBreaker:
+class KeyedCircuitBreaker(NamedByUse):
     """A circuit for each key that is asked for, all with the same settings.
 
     Use it as a decorator, through `call`, or as ``with breaker.for_key(key):``, from any number of tasks, event loops
@@ -68,6 +66,7 @@ class KeyedCircuitBreaker:
         ProtocolConfigurationError: When an argument is not usable.
     """
 
+    default_name: ClassVar[str] = "circuit_breaker"
     policy_kind: ClassVar[EnumPolicyKind] = EnumPolicyKind.CIRCUIT_BREAKER
 
     def __init__(
@@ -106,11 +105,6 @@ class KeyedCircuitBreaker:
         self._commanded = False
         if name is not None:
             registry.enlist(self, self._name)
-
-    @property
-    def name(self) -> str:
-        """The name shown in errors, without any key."""
-        return self._name or "circuit_breaker"
 
     @property
     def state(self) -> EnumCircuitState:
@@ -177,22 +171,6 @@ class KeyedCircuitBreaker:
             },
         )
 
-    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
-        """Guard a function of any kind; it keeps its name, signature and type.
-
-        Raises:
-            TypeError: When `fn` cannot be guarded.
-        """
-        return protect(fn, self)
-
-    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Make one guarded call; await what it returns when `fn` is a coroutine function.
-
-        Raises:
-            InfraUnavailableError: When the key's circuit refuses the call and there is no fallback.
-        """
-        return guarded(fn, self)(*args, **kwargs)
-
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Guard a coroutine function; while its circuit is closed, a call asks for nothing but the key."""
         operation = self._introduce(fn)
@@ -253,12 +231,8 @@ class KeyedCircuitBreaker:
 
         return call
 
-    def _introduce(self, fn: Callable[..., object]) -> str:
-        operation = qualified_name(fn)
-        if self._name is None:
-            self._name = f"{self.transport}:{operation}" if self.transport else operation
-            registry.enlist(self, None)
-        return operation
+    def _named(self) -> None:
+        registry.enlist(self, None)
 
     def _breaker(self, key: Hashable, circuit: rule.Circuit) -> InfrastructureCircuitBreaker:
         """All faces of one circuit; made when there is something to decide."""

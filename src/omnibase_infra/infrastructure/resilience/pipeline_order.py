@@ -222,7 +222,8 @@ def _seconds(policies: Sequence[Policy], stages: Sequence[EnumPipelineStage], wa
 
 
 def _no_policy(given: object) -> ProtocolConfigurationError:
-    allowed = ", ".join(cls.__name__ for cls in (*_STAGES, Timeout))
+    known: tuple[type[object], ...] = (*_STAGES, Timeout)
+    allowed = ", ".join(cls.__name__ for cls in known)
     if type(given).__name__.endswith("Factory"):
         allowed += "; call the factory, and give what it returns"
     return refused("policies", given, f"made of policies: {allowed}")

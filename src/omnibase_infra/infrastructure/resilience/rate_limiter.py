@@ -25,7 +25,10 @@ from omnibase_infra.infrastructure.resilience.arguments import (
     checked_seconds,
     refused,
 )
-from omnibase_infra.infrastructure.resilience.decorate import guarded, protect, qualified_name, refuse_deferred
+from omnibase_infra.infrastructure.resilience.decorate import (
+    NamedByUse,
+    refuse_deferred,
+)
 from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.infrastructure.resilience.rules import token_bucket as rule
 from omnibase_infra.infrastructure.resilience.translate import translate
@@ -66,7 +69,7 @@ _ROUND: Final = 60.0
 _SHOWN_BITS: Final = 64
 
 
-class TokenBucketLimiter:
+class TokenBucketLimiter(NamedByUse):
     """One token bucket, for use as a decorator or by hand, from any number of tasks, event loops and threads.
 
     Args:
@@ -84,6 +87,7 @@ class TokenBucketLimiter:
         ProtocolConfigurationError: When an argument is not usable.
     """
 
+    default_name: ClassVar[str] = "rate_limiter"
     policy_kind: ClassVar[EnumPolicyKind] = EnumPolicyKind.RATE_LIMITER
 
     def __init__(
@@ -136,11 +140,6 @@ class TokenBucketLimiter:
     def capacity(self) -> float:
         """Tokens in the full bucket."""
         return self._config.capacity
-
-    @property
-    def name(self) -> str:
-        """The name shown in errors."""
-        return self._name or "rate_limiter"
 
     @property
     def on_limit(self) -> EnumOnLimit:
@@ -260,18 +259,6 @@ class TokenBucketLimiter:
         finally:
             self._leave(waiter)
 
-    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
-        """Have each call of a function of any kind take one token; it keeps its name, signature and type.
-
-        Raises:
-            TypeError: When `fn` cannot be guarded.
-        """
-        return protect(fn, self)
-
-    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Make one limited call; await what it returns when `fn` is a coroutine function."""
-        return guarded(fn, self)(*args, **kwargs)
-
     def quick_take(self) -> Callable[[], bool]:
         """A function that takes one token as `acquire` does, in less time: `rules.token_bucket.take` is written out."""
         clock, origin, queue = self._clock, self._origin, self._queue
@@ -336,12 +323,8 @@ class TokenBucketLimiter:
 
         return call
 
-    def _introduce(self, fn: Callable[..., object]) -> str:
-        operation = qualified_name(fn)
-        if self._name is None:
-            self._name = f"{self.transport}:{operation}" if self.transport else operation
-            registry.enlist(self, None)
-        return operation
+    def _named(self) -> None:
+        registry.enlist(self, None)
 
     def _now(self) -> float:
         return self._clock() - self._origin

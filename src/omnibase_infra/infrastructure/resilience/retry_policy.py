@@ -27,9 +27,8 @@ from omnibase_infra.errors import ModelOnexError, ProtocolConfigurationError, Ru
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable
 from omnibase_infra.infrastructure.resilience.deadline import finished_within
 from omnibase_infra.infrastructure.resilience.decorate import (
-    guarded,
+    Decorating,
     is_async,
-    protect,
     qualified_name,
     refuse_deferred,
 )
@@ -122,7 +121,7 @@ class _Call:
                 correlation_id_var.reset(self.made_current)
 
 
-class InfrastructureRetryPolicy:
+class InfrastructureRetryPolicy(Decorating):
     """Retries what another attempt may mend, and raises one ONEX error when it gives up.
 
     Args:
@@ -225,18 +224,6 @@ class InfrastructureRetryPolicy:
     def has_own_predicate(self) -> bool:
         """Whether a strategy of the user's decides what is retried, in place of the classification."""
         return self._judges_results
-
-    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
-        """Guard a function of any kind; it keeps its name, signature and type.
-
-        Raises:
-            TypeError: When `fn` cannot be guarded, or is a plain function and a strategy is async.
-        """
-        return protect(fn, self)
-
-    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Make one guarded call; await what it returns when `fn` is a coroutine function."""
-        return guarded(fn, self)(*args, **kwargs)
 
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Guard a coroutine function. A call that succeeds at once costs one more frame and one count."""

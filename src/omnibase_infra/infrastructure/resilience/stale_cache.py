@@ -6,16 +6,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable
-from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType
 from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, refused, require, require_callable
 from omnibase_infra.infrastructure.resilience.decorate import (
-    guarded,
+    NamedByUse,
     is_async,
     is_stream,
-    protect,
     qualified_name,
     refuse_deferred,
 )
@@ -30,7 +29,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class StaleCache:
+class StaleCache(NamedByUse):
     """Keeps the last good answer to each call, and serves it, stale, when the next call fails.
 
     For `ttl` seconds an answer is fresh, and no call is made. After that one call for each key is under way at a
@@ -53,6 +52,8 @@ class StaleCache:
         ProtocolConfigurationError: When an argument is not usable; at a call, when its key cannot be hashed.
     """
 
+    default_name: ClassVar[str] = "stale_cache"
+
     def __init__(
         self,
         config: ModelStaleCacheConfig | None = None,
@@ -73,17 +74,12 @@ class StaleCache:
             raise refused("key", key, "a plain function of the call's arguments")
         self.config: Final = config or ModelStaleCacheConfig()
         self.on: Final = checked_kinds(on)
-        self.transport: Final = transport
+        self.transport = transport
         self._key: Final = key or _all_arguments
         self._name = checked_name(name)
         self._clock = clock
         self._answers = _Answers(self.config.max_entries)
         self._flights = SingleFlight[object]()
-
-    @property
-    def name(self) -> str:
-        """The name shown in events."""
-        return self._name or "stale_cache"
 
     @property
     def entries(self) -> int:
@@ -101,12 +97,12 @@ class StaleCache:
             TypeError: When `fn` cannot be guarded, as a generator function: its items can be read only once.
         """
         _refuse_stream(fn)
-        return protect(fn, self)
+        return super().__call__(fn)
 
     def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Make one guarded call; await what it returns when `fn` is a coroutine function."""
         _refuse_stream(fn)
-        return guarded(fn, self)(*args, **kwargs)
+        return super().call(fn, *args, **kwargs)
 
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Guard a coroutine function."""
@@ -156,12 +152,6 @@ class StaleCache:
                 del landed
 
         return call
-
-    def _introduce(self, fn: Callable[..., object]) -> str:
-        operation = qualified_name(fn)
-        if self._name is None:
-            self._name = f"{self.transport}:{operation}" if self.transport else operation
-        return operation
 
     def _keep(self, answers: _Answers, key: Hashable, value: object) -> None:
         fresh_until = self._clock() + self.config.ttl

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from functools import partial
 from math import inf
-from typing import Final, ParamSpec, TypeVar
+from typing import ClassVar, Final, ParamSpec, TypeVar
 
 from omnibase_infra.enums import EnumInfraTransportType, EnumResilienceEvent
 from omnibase_infra.errors import InfraTimeoutError, ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, refused, require, require_flag
 from omnibase_infra.infrastructure.resilience.deadline import Deadline, finished_within, thread_finished_within
-from omnibase_infra.infrastructure.resilience.decorate import guarded, protect, qualified_name, refuse_deferred
+from omnibase_infra.infrastructure.resilience.decorate import (
+    NamedByUse,
+    qualified_name,
+    refuse_deferred,
+)
 from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.utils.util_correlation import correlation_id_var
 
@@ -20,7 +24,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Timeout:
+class Timeout(NamedByUse):
     """Ends a call that takes longer than it may; a generator, until its first item.
 
     On its deadline a coroutine is cancelled, as `asyncio.timeout` does it, and the caller gets an `InfraTimeoutError`
@@ -45,6 +49,8 @@ class Timeout:
         ProtocolConfigurationError: When an argument is not usable.
     """
 
+    default_name: ClassVar[str] = "timeout"
+
     def __init__(
         self,
         seconds: float,
@@ -64,23 +70,6 @@ class Timeout:
         from omnibase_infra.errors.model_infra_error_context import call_context
 
         self._call_context = call_context
-
-    @property
-    def name(self) -> str:
-        """The name shown in errors."""
-        return self._name or "timeout"
-
-    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
-        """Guard a function of any kind; it keeps its name, signature and type.
-
-        Raises:
-            TypeError: When `fn` cannot be guarded, or is a plain function and may not be left behind.
-        """
-        return protect(fn, self)
-
-    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Make one guarded call; await what it returns when `fn` is a coroutine function."""
-        return guarded(fn, self)(*args, **kwargs)
 
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Bound a coroutine function."""
@@ -140,12 +129,6 @@ class Timeout:
             return result
 
         return call
-
-    def _introduce(self, fn: Callable[..., object]) -> str:
-        operation = qualified_name(fn)
-        if self._name is None:
-            self._name = f"{self.transport}:{operation}" if self.transport else operation
-        return operation
 
     def late(self, operation: str, cancelled: BaseException | None = None) -> InfraTimeoutError:
         """The error of a call that took too long; its causes show where the call stood when it was cancelled."""

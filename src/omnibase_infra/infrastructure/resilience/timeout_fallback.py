@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Generic, Literal, NotRequired, TypedDict, TypeVar
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType
 from omnibase_infra.errors import InfraTimeoutError
 from omnibase_infra.infrastructure.resilience.arguments import checked_seconds
+from omnibase_infra.infrastructure.resilience.deadline import thread_finished_within
 from omnibase_infra.infrastructure.resilience.decorate import is_async, qualified_name, refuse_deferred
 from omnibase_infra.infrastructure.resilience.substitution import announce, chain, kind_to_answer
 from omnibase_infra.utils.util_correlation import CorrelationContext
@@ -91,26 +89,18 @@ def fetch_with_timeout_fallback(
 
 
 def _in_thread(fn: Callable[[], T], seconds: float) -> T:
-    outcome: Future[T] = Future()
-    try:
-        thread = threading.Thread(
-            target=copy_context().run, args=(_settle, outcome, fn), name="onex-fetch", daemon=True
-        )
-        thread.start()
-        return outcome.result(checked_seconds("timeout_seconds", seconds))
-    finally:
-        del outcome  # it holds the error, whose traceback holds this frame
-
-
-def _settle(outcome: Future[T], fn: Callable[[], T]) -> None:
-    try:
+    def work() -> T:
         result = fn()
         refuse_deferred(fn, result)
-        outcome.set_result(result)
-    except BaseException as exc:
-        outcome.set_exception(exc)
+        return result
+
+    outcome = thread_finished_within(work, checked_seconds("timeout_seconds", seconds))
+    if outcome is None:
+        raise TimeoutError
+    try:
+        return outcome.result()
     finally:
-        del outcome
+        del outcome  # it holds the error, whose traceback holds this frame
 
 
 def _both_failed(transport: EnumInfraTransportType | None, seconds: float) -> InfraTimeoutError:
