@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+COVERAGE ?=
 
 CONSTRAINTS := requirements/constraints.txt
 BIN := $(VENV)/bin
@@ -11,6 +12,8 @@ WHEEL := $(VENV)/.wheel
 DEMO := $(VENV)/.extra-demo
 DEV := $(VENV)/.extra-dev
 TOOLS := $(VENV)/.extra-tools
+# Tracing more than doubles the time of the tests; COVERAGE=no leaves it out.
+TRACED := $(if $(filter no,$(COVERAGE)),python,coverage run)
 # A file stays with one process, and so do the servers that its fixtures start; more than four would crowd them.
 IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
@@ -35,10 +38,12 @@ demo: $(DEMO) $(WHEEL) ## Watch the stack carry a real PostgreSQL through a cras
 
 test: $(DEV) $(WHEEL) ## Run all tests against the built wheel: the quick ones, those with real servers, coverage
 	@rm -f '$(COVERAGE_FILE)' '$(COVERAGE_FILE)'.*
-	$(BIN)/coverage run -m pytest -m 'not integration' $(IN_PARALLEL)
-	$(BIN)/coverage run -m pytest -m integration $(IN_PARALLEL)
+	$(BIN)/$(TRACED) -m pytest -m 'not integration' $(IN_PARALLEL)
+	$(BIN)/$(TRACED) -m pytest -m integration $(IN_PARALLEL)
+ifneq ($(COVERAGE),no)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+endif
 
 test-core: $(TOOLS) $(WHEEL) ## Run the tests of the core with no driver and no server installed
 	$(BIN)/python -m pytest $(IN_PARALLEL) --without-drivers -m 'not integration' --ignore tests/transports --ignore tests/architecture
