@@ -56,21 +56,34 @@ def classify_onex(exc: ModelOnexError) -> Failure:
     return Failure(Kind.CALLER, "ONEX error: not about the dependency")
 
 
+# Made once: these are the commonest failures of all, and a frozen dataclass takes longer to make than to decide on.
+_ABANDONED: Final = Failure(Kind.ABANDONED, "not an Exception: cancelled, interrupted or closed")
+_UNMENDABLE: Final = Failure(Kind.CALLER, "builtin: an OSError that no retry can mend")
+_UNANSWERABLE: Final = Failure(Kind.CALLER, "builtin: a question that no resolver answers", sent=False)
+_BY_OS_ERROR: Final = {
+    (kind, sent): Failure(kind, f"builtin: {kind} by OSError", sent=sent)
+    for kind in (Kind.TIMEOUT, Kind.CONNECTION)
+    for sent in (True, False)
+}
+_AFTER_LOSS: Final = Failure(Kind.CONNECTION, "builtin: AttributeError of asyncio, which wrote to a lost connection")
+_UNKNOWN: Final = Failure(Kind.CALLER, "builtin: no rule claims this class")
+
+
 def classify_builtin(exc: BaseException) -> Failure:
     """What remains when no driver claims an exception."""
     if not isinstance(exc, Exception) or isinstance(exc, CancelledError):
-        return Failure(Kind.ABANDONED, "not an Exception: cancelled, interrupted or closed")
+        return _ABANDONED
     if isinstance(exc, OSError):
         if isinstance(exc, _BEYOND_RETRY):
-            return Failure(Kind.CALLER, "builtin: an OSError that no retry can mend")
+            return _UNMENDABLE
         if isinstance(exc, socket.gaierror) and exc.errno in _MISNAMED:
-            return Failure(Kind.CALLER, "builtin: a question that no resolver answers", sent=False)
+            return _UNANSWERABLE
         kind = Kind.TIMEOUT if isinstance(exc, TimeoutError) else Kind.CONNECTION
         unsent = isinstance(exc, (ConnectionRefusedError, socket.gaierror)) or exc.errno in _NO_CONNECTION
-        return Failure(kind, f"builtin: {kind} by OSError", sent=not unsent)
+        return _BY_OS_ERROR[kind, not unsent]
     if isinstance(exc, AttributeError) and _written_after_loss(exc):
-        return Failure(Kind.CONNECTION, "builtin: AttributeError of asyncio, which wrote to a lost connection")
-    return Failure(Kind.CALLER, "builtin: no rule claims this class")
+        return _AFTER_LOSS
+    return _UNKNOWN
 
 
 def _written_after_loss(exc: AttributeError) -> bool:
