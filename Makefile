@@ -11,6 +11,7 @@ SOURCES := $(shell find src -not -name '*.pyc' -not -name '__pycache__')
 WHEEL := $(VENV)/.wheel
 DEMO := $(VENV)/.extra-demo
 DEV := $(VENV)/.extra-dev
+PEERS := $(VENV)/.extra-peers
 TOOLS := $(VENV)/.extra-tools
 # Tracing more than doubles the time of the tests; COVERAGE=no leaves it out.
 TRACED := $(if $(filter no,$(COVERAGE)),python,coverage run)
@@ -23,7 +24,7 @@ export COVERAGE_FILE := $(abspath $(VENV))/.coverage
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-core check bench docs format lock build clean
+.PHONY: help setup demo test test-core check bench measure goals docs format lock build clean
 
 help: ## Show this help
 	@echo 'Each target sets up what it needs, in $(VENV), with $(PYTHON). Both can be given:'
@@ -55,8 +56,16 @@ check: $(DEV) ## Check format, lint, types (mypy, basedpyright) and the import c
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
 
-bench: $(DEV) $(WHEEL) ## Measure what the policies cost against a bare wrapper, tenacity and circuitbreaker
-	$(BIN)/python -m benchmarks.run $(ARGS)
+bench: ## Measure us and every peer side by side, in a virtual environment of its own (ARGS="--quick")
+	@$(MAKE) --no-print-directory VENV=$(VENV)-bench measure
+
+measure: $(PEERS) $(WHEEL)
+	@mkdir -p build
+	$(BIN)/onex-resilience bench --json build/bench.json --html build/bench.html $(ARGS)
+
+goals: $(DEV) $(WHEEL) ## Check our own figures against their goals, and the instructions of a call against the last
+	$(BIN)/python -m benchmarks.instructions
+	$(BIN)/python -m benchmarks.run --check $(ARGS)
 
 docs: $(DEV) $(WHEEL) ## Run every example of the README and the documentation
 	$(BIN)/python -m pytest tests/docs
@@ -68,7 +77,7 @@ format: $(DEV) ## Format the code and mend what ruff can mend
 lock: ## Pin the newest versions of all dependencies and tools anew (PYTHON=python3.11, the oldest supported)
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev,peers]'
 	build/lock/bin/python -m pip freeze --exclude onex-resilience > build/constraints.txt
 	mv build/constraints.txt $(CONSTRAINTS)
 	rm -rf build/lock
@@ -78,7 +87,7 @@ build: $(DEV) ## Build the wheel and the source distribution into dist/
 	$(BIN)/hatchling build -d dist
 
 clean: ## Remove all that these targets made, the virtual environments too
-	rm -rf $(VENV) .venv-ci-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-bench .venv-ci-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(BIN)/python:
