@@ -15,8 +15,8 @@ ALLOWED_SKIPS = {
     "redis-server": "a cross-check where the machine has one; Valkey, which every run has, is what is claimed",
     "consul": "no registry serves a current Consul; the stand-ins next to these tests always run",
 }
-# The demo's own tests need what the demo needs.
-collect_ignore = [] if find_spec("matplotlib") and find_spec("rich") else ["unit/test_cli.py"]
+# What draws is tested where it can draw.
+collect_ignore = [] if find_spec("matplotlib") and find_spec("rich") else ["unit/test_cli.py", "unit/test_benchmarks.py"]
 DRIVERS_OPTION = "--without-drivers"
 
 
