@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 import tenacity
 from tests.support.virtual_time import clock as loop_clock
-from tests.support.virtual_time import run
+from tests.support.virtual_time import run, run_beside_others
 
 from omnibase_infra.errors import InfraConnectionError, InfraTimeoutError
 from omnibase_infra.infrastructure.resilience import (
@@ -149,7 +149,7 @@ def test_two_event_loops_at_once_share_one_decorated_function():
             assert await query(number, calls) == number
             assert calls == [number] * 3
 
-    in_threads(lambda number: run(main(number)), threads=4)
+    in_threads(lambda number: run_beside_others(main(number)), threads=4)
 
 
 @pytest.mark.usefixtures("switching_often")

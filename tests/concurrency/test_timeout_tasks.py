@@ -281,7 +281,7 @@ def test_one_timeout_serves_event_loops_in_many_threads() -> None:
     def loops() -> None:
         try:
             for _ in range(10):
-                virtual_time.run(main())
+                virtual_time.run_beside_others(main())
         except BaseException as broken:
             failures.append(broken)
 

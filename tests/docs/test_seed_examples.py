@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
-from tests.support.virtual_time import run
+from tests.support.virtual_time import run, run_beside_others
 
 from omnibase_infra.enums import EnumCircuitState, EnumInfraTransportType
 from omnibase_infra.errors import (
@@ -66,7 +66,7 @@ class Example(NamedTuple):
         code = compile(self.code, self.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         if code.co_flags & inspect.CO_COROUTINE:
             work = eval(code, names)
-            run(work)
+            run_beside_others(work)
         else:
             exec(code, names)
         return names

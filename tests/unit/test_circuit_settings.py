@@ -71,7 +71,7 @@ def test_every_argument_is_a_readable_setting():
         "connection_weight": 0.5,
     }
     breaker = make(name=fresh("read"), expected_exception=KeyError, fallback_function=fallback, **given)
-    assert breaker.config.model_dump() == given
+    assert breaker.config.model_dump() == {**given, "shared": None}
     for setting in ("failure_threshold", "recovery_timeout", "success_threshold", "half_open_max_calls"):
         assert getattr(breaker, setting) == given[setting]
     assert (breaker.expected_exception, breaker.fallback_function) == (KeyError, fallback)

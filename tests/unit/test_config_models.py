@@ -21,6 +21,7 @@ from omnibase_infra.models.resilience import (
     ModelRateLimitConfig,
     ModelRetryBudgetConfig,
     ModelRetryConfig,
+    ModelSharedCircuitConfig,
     ModelStaleCacheConfig,
     ModelTimeoutConfig,
 )
@@ -34,6 +35,7 @@ CIRCUIT, RETRY, BUDGET, LIMIT = (
 )
 FALLBACK, STALE, CREDENTIAL = ModelFallbackConfig, ModelStaleCacheConfig, ModelCredentialRefreshConfig
 HEDGE, THROTTLE = ModelHedgeConfig, ModelAdaptiveThrottleConfig
+SHARED = ModelSharedCircuitConfig
 TIMEOUT, BULKHEAD = ModelTimeoutConfig, ModelBulkheadConfig
 REQUIRED: Mapping[type[ModelConfigBase], Mapping[str, object]] = {
     LIMIT: {"rate": 1.0, "capacity": 1.0},
@@ -61,6 +63,9 @@ WHOLE_NUMBERS = [
     *((HEDGE, name) for name in ("max_hedges", "minimum_calls", "samples")),
     (STALE, "max_entries"),
     (BULKHEAD, "max_concurrent"),
+    (SHARED, "quorum"),
+    (LIMIT, "workers"),
+    (LIMIT, "lease"),
 ]
 RANGES: list[tuple[type[ModelConfigBase], str, float, str]] = [
     *((model, name, 0, "a whole number, 1 or more") for model, name in WHOLE_NUMBERS),
@@ -79,6 +84,9 @@ RANGES: list[tuple[type[ModelConfigBase], str, float, str]] = [
     (CIRCUIT, "connection_weight", 1.1, "a finite number, 0 or more and at most 1"),
     (CIRCUIT, "slow_call_rate", 0, "a finite number, above 0 and at most 1, or None"),
     (CIRCUIT, "slow_call_rate", 1.1, "a finite number, above 0 and at most 1, or None"),
+    *((SHARED, name, 0, "a finite number, above 0") for name in ("poll_interval", "timeout", "retry_interval")),
+    *((SHARED, name, 0, "a finite number, above 0") for name in ("lease", "expiry")),
+    (SHARED, "patience", -1, "a finite number, 0 or more"),
     (RETRY, "min_wait", -1, "a finite number, 0 or more"),
     (RETRY, "max_wait", -1, "a finite number, 0 or more"),
     (RETRY, "max_elapsed", 0, "a finite number, above 0, or None"),
@@ -97,6 +105,8 @@ RANGES: list[tuple[type[ModelConfigBase], str, float, str]] = [
     (LIMIT, "rate", 0, "a finite number, above 0"),
     (LIMIT, "rate", -5, "a finite number, above 0"),
     (LIMIT, "capacity", 0.5, "a finite number, 1 or more"),
+    (LIMIT, "store_timeout", 0, "a finite number, above 0"),
+    (LIMIT, "store_retry_interval", -1, "a finite number, 0 or more"),
     (FALLBACK, "timeout_seconds", 0, "a finite number, above 0"),
     (STALE, "ttl", -1, "a finite number, 0 or more"),
     (STALE, "max_stale", -1, "a finite number, 0 or more"),
@@ -109,11 +119,12 @@ RANGES: list[tuple[type[ModelConfigBase], str, float, str]] = [
     (BULKHEAD, "max_queue", -1, "a whole number, 0 or more"),
     (BULKHEAD, "max_wait", -0.1, "a finite number, 0 or more"),
 ]
+NO_NUMBERS = {"abandon", "budget", "on_store_failure", "retry_unsafe", "shared", "storage_uri", "strategy", "url"}
 EVERY_NUMBER = [
     (model, name)
-    for model in (CIRCUIT, RETRY, BUDGET, LIMIT, HEDGE, THROTTLE, FALLBACK, STALE, CREDENTIAL, TIMEOUT, BULKHEAD)
+    for model in dict.fromkeys(model for model, *_ in RANGES)
     for name in model.model_fields
-    if name not in {"abandon", "budget", "retry_unsafe"}
+    if name not in NO_NUMBERS
 ]
 each_number = pytest.mark.parametrize(("model", "name"), EVERY_NUMBER)
 
@@ -191,7 +202,7 @@ def test_pydantics_own_entry_points_refuse_too_and_do_not_show_the_input() -> No
         (RETRY, "max_atempts", "did you mean max_attempts?"),
         (CIRCUIT, "recovery_time_out", "did you mean recovery_timeout?"),
         (BUDGET, "Ratio", "did you mean ratio?"),
-        (LIMIT, "qqq", "allowed: rate, capacity"),
+        (LIMIT, "qqq", f"allowed: {', '.join(LIMIT.model_fields)}"),
     ],
 )
 def test_an_unknown_setting_suggests_the_nearest_known_one(model: type[ModelConfigBase], name: str, hint: str) -> None:

@@ -24,6 +24,7 @@ class _Command:
 _COMMANDS = {
     "classify": _Command("omnibase_infra.cli.classify", "say what an exception is to the policies, and why"),
     "explain": _Command("omnibase_infra.cli.explain", "say what the settings of a transport or a service come to"),
+    "state": _Command("omnibase_infra.cli.state", "list, trip and reset the circuits that workers share"),
     "bench": _Command("omnibase_infra.cli.bench", "measure what the policies cost, beside every peer; in a checkout"),
     "demo": _Command("omnibase_infra.cli.demo.command", "watch the stack carry a real PostgreSQL through a crash"),
 }

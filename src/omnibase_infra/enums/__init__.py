@@ -6,8 +6,10 @@ from omnibase_infra.enums.enum_core_error_code import CoreErrorCode, EnumCoreErr
 from omnibase_infra.enums.enum_failure_kind import EnumFailureKind
 from omnibase_infra.enums.enum_infra_transport_type import EnumInfraTransportType
 from omnibase_infra.enums.enum_on_limit import EnumOnLimit
+from omnibase_infra.enums.enum_on_store_failure import EnumOnStoreFailure
 from omnibase_infra.enums.enum_pipeline_stage import EnumPipelineStage
 from omnibase_infra.enums.enum_policy_kind import EnumPolicyKind
+from omnibase_infra.enums.enum_rate_limit_strategy import EnumRateLimitStrategy
 from omnibase_infra.enums.enum_resilience_event import EnumResilienceEvent
 from omnibase_infra.enums.enum_unset import EnumUnset
 
@@ -19,8 +21,10 @@ __all__ = [
     "EnumFailureKind",
     "EnumInfraTransportType",
     "EnumOnLimit",
+    "EnumOnStoreFailure",
     "EnumPipelineStage",
     "EnumPolicyKind",
+    "EnumRateLimitStrategy",
     "EnumResilienceEvent",
     "EnumUnset",
 ]

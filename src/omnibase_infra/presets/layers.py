@@ -21,6 +21,7 @@ from omnibase_infra.models.resilience import (
     ModelRateLimitConfig,
     ModelRetryBudgetConfig,
     ModelRetryConfig,
+    ModelSharedCircuitConfig,
     ModelStaleCacheConfig,
     ModelTimeoutConfig,
 )
@@ -34,6 +35,7 @@ _SERVICES: Final = "services"
 
 TABLES: Final[Mapping[str, type[ModelConfigBase]]] = {
     "circuit_breaker": ModelCircuitBreakerConfig,
+    "circuit_breaker.shared": ModelSharedCircuitConfig,
     "retry": ModelRetryConfig,
     "retry.budget": ModelRetryBudgetConfig,
     "rate_limit": ModelRateLimitConfig,

@@ -17,6 +17,7 @@ from omnibase_infra.infrastructure.resilience.circuit_breaker_factory import (
 from omnibase_infra.infrastructure.resilience.observers import add_observer, flush_observers
 from omnibase_infra.infrastructure.resilience.rate_limiter import (
     RateLimiter,
+    SharedRateLimiter,
     TokenBucketLimiter,
     create_api_rate_limiter,
     create_consul_rate_limiter,
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
         create_vault_resilience,
     )
     from omnibase_infra.infrastructure.resilience.pipeline_order import ResilienceWarning
+    from omnibase_infra.infrastructure.resilience.shared_state.circuit_link import close_shared_circuits
     from omnibase_infra.infrastructure.resilience.stale_cache import StaleCache, create_stale_cache
     from omnibase_infra.infrastructure.resilience.timeout import (
         Timeout,
@@ -141,6 +143,7 @@ __all__ = [
     "ResilienceWarning",
     "RetryBudget",
     "RevealLoginFailure",
+    "SharedRateLimiter",
     "StaleCache",
     "SyncCredential",
     "Timeout",
@@ -149,6 +152,7 @@ __all__ = [
     "check_client",
     "classify",
     "client_retries",
+    "close_shared_circuits",
     "create_api_rate_limiter",
     "create_consul_adaptive_throttle",
     "create_consul_bulkhead",
@@ -238,6 +242,7 @@ _LATE = {
     "StaleCache": "stale_cache",
     "SyncCredential": "credential_refresh",
     "Timeout": "timeout",
+    "close_shared_circuits": "shared_state.circuit_link",
     "create_stale_cache": "stale_cache",
     "fetch_with_timeout_fallback": "timeout_fallback",
     "resilience": "pipeline",

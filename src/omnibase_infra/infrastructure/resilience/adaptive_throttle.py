@@ -25,6 +25,7 @@ from omnibase_infra.infrastructure.resilience.observers import emit, is_listened
 from omnibase_infra.infrastructure.resilience.rules import adaptive_throttle as rule
 from omnibase_infra.infrastructure.resilience.tally import Tally
 from omnibase_infra.infrastructure.resilience.transports import classify
+from omnibase_infra.utils.util_ambient import clock_for
 from omnibase_infra.utils.util_correlation import correlation_id_var
 
 if TYPE_CHECKING:
@@ -85,18 +86,23 @@ class AdaptiveThrottle(NamedByUse):
         require(EnumInfraTransportType, "an EnumInfraTransportType", transport=transport)
         require_callable(clock=clock, rng=rng)
         given = {"multiplier": multiplier, "window": window, "min_per_second": min_per_second}
-        self.config = config = ModelAdaptiveThrottleConfig(
-            **{key: value for key, value in given.items() if value is not None}
-        )
+        self.config = ModelAdaptiveThrottleConfig(**{key: value for key, value in given.items() if value is not None})
         self.transport = transport
         self._name = checked_name(name)
-        self._clock = clock
+        self._clock = clock_for(self, clock)
         self._rng = rng
-        self._state = rule.Throttle(config.multiplier, config.min_per_second, config.window, booked_at=clock())
+        self._state = self._fresh()
         self._accepted = Tally()
         self._calm_until = inf
         # Re-entrant: a garbage collection in here may close a coroutine whose end makes a guarded call.
         self._lock = threading.RLock()
+
+    def reset(self) -> None:
+        """Begin anew, with no call counted."""
+        with self._lock:
+            self._accepted.new()
+            self._state = self._fresh()
+            self._calm_until = inf
 
     @property
     def requests(self) -> int:
@@ -150,6 +156,10 @@ class AdaptiveThrottle(NamedByUse):
             return result
 
         return call
+
+    def _fresh(self) -> rule.Throttle:
+        config = self.config
+        return rule.Throttle(config.multiplier, config.min_per_second, config.window, booked_at=self._clock())
 
     def _context(self, fn: Callable[..., object]) -> ModelInfraErrorContext:
         from omnibase_infra.errors.model_infra_error_context import call_context

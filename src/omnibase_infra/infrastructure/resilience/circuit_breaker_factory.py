@@ -41,6 +41,7 @@ from omnibase_infra.infrastructure.resilience.observers import emit, is_listened
 from omnibase_infra.infrastructure.resilience.rules import circuit as rule
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.infrastructure.resilience.transports import classify
+from omnibase_infra.utils.util_ambient import clock_for
 from omnibase_infra.utils.util_correlation import correlation_id_var
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from omnibase_infra.errors import ModelInfraErrorContext
     from omnibase_infra.infrastructure.resilience.rules.circuit import Generation
+    from omnibase_infra.infrastructure.resilience.shared_state.circuit_follower import CircuitFollower
     from omnibase_infra.models.resilience import ModelCircuitBreakerConfig, ModelPolicySnapshot
 
 P = ParamSpec("P")
@@ -133,13 +135,14 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         self._expected = None if expected_exception is None else _predicate(expected_exception)
         self._exempt = exempt
         self._translate = translate
-        self._clock = clock
+        self._clock = clock_for(self, clock)
         self._rng = rng
         self.circuit: Final = rule.Circuit(config)
         # Re-entrant: a garbage collection inside a transition may close a generator that this breaker guards.
         self._lock = threading.RLock()
         self._blocks: dict[_Block, None] = {}
         self._recorded: Callable[[], None] | None = None
+        self._follower = self._follow(config)
         self.settings: dict[str, object] = {
             **dict(config),
             "transport": transport,
@@ -152,6 +155,26 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         }
         if name is not None:
             registry.enlist(self, self._name)
+
+    def _follow(self, config: ModelCircuitBreakerConfig) -> CircuitFollower | None:
+        shared = config.shared
+        if shared is None or shared.url is None:
+            return None
+        if self._name is None:
+            raise ProtocolConfigurationError(
+                "name: is needed with shared: workers share a circuit by its name", parameter="name"
+            )
+        from omnibase_infra.infrastructure.resilience.shared_state.circuit_follower import CircuitFollower
+
+        return CircuitFollower(
+            self._name,
+            shared,
+            config,
+            circuit=self.circuit,
+            lock=self._lock,
+            clock=self._clock,
+            announce=self._announce,
+        )
 
     @property
     def failure_threshold(self) -> int:
@@ -204,22 +227,22 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         return None
 
     def reset(self) -> None:
-        """Close the circuit and forget every count."""
-        self._change(lambda: rule.close(self.circuit))
+        """Close the circuit and forget every count; for all workers when it is shared."""
+        self._change(lambda: rule.close(self.circuit), by_hand="reset")
 
     def trip(self) -> None:
         """Open the circuit for its recovery time, as if the threshold had been reached.
 
-        An isolated or disabled circuit stays as it is.
+        For all workers when it is shared. An isolated or disabled circuit stays as it is.
         """
-        self._change(lambda: rule.trip(self.circuit, self._clock(), self._rng()))
+        self._change(lambda: rule.trip(self.circuit, self._clock(), self._rng()), by_hand="trip")
 
     def isolate(self) -> None:
-        """Refuse every call until `reset`."""
+        """Refuse every call until `reset`; in this worker only, shared or not."""
         self._change(lambda: rule.isolate(self.circuit))
 
     def disable(self) -> None:
-        """Let every call pass and count nothing until `reset`."""
+        """Let every call pass and count nothing until `reset`; in this worker only, shared or not."""
         self._change(lambda: rule.disable(self.circuit))
 
     def snapshot(self) -> ModelPolicySnapshot:
@@ -293,6 +316,11 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
     call_async_generator = call
 
     def __enter__(self) -> Self:
+        if self._follower is not None and self.circuit.passing is None and self._follower.is_asked():
+            self._follower.knock()
+        return self._enter()
+
+    def _enter(self) -> Self:
         started = self._clock()
         admitted = self.circuit.passing or self._admit(self._context("with block"), started)
         if isinstance(admitted, InfraUnavailableError):
@@ -328,7 +356,9 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             del error
 
     async def __aenter__(self) -> Self:
-        return self.__enter__()
+        if self._follower is not None and self.circuit.passing is None and self._follower.is_asked():
+            await self._follower.knock_async()
+        return self._enter()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -340,11 +370,14 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         operation = self._introduce(fn)
         context = self._context(operation)
         circuit, clock, fallback, exempt = self.circuit, self._clock, self.fallback_function, self._exempt
+        follower = self._follower
 
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
             started = 0.0
             admitted = circuit.passing
             if admitted is None:
+                if follower is not None and follower.is_asked():
+                    await follower.knock_async()
                 started = clock()
                 answer = self._admit(context, started)
                 if isinstance(answer, InfraUnavailableError):
@@ -385,11 +418,14 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         operation = self._introduce(fn)
         context = self._context(operation)
         circuit, clock, fallback, exempt = self.circuit, self._clock, self.fallback_function, self._exempt
+        follower = self._follower
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             started = 0.0
             admitted = circuit.passing
             if admitted is None:
+                if follower is not None and follower.is_asked():
+                    follower.knock()
                 started = clock()
                 answer = self._admit(context, started)
                 if isinstance(answer, InfraUnavailableError):
@@ -477,6 +513,8 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             before = self.circuit.generation
             rule.succeed(self.circuit, admitted, now, duration=now - started, chance=self._rng())
             after = self.circuit.generation
+            if self._follower is not None:
+                self._follower.ended(admitted, before, after, None)
         self._announce(before, after)
 
     def record_failure(self, admitted: Generation, exc: BaseException, started: float, operation: str) -> BaseException:
@@ -491,6 +529,8 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
                 before = self.circuit.generation
                 rule.fail(self.circuit, admitted, kind, now, duration=now - started, chance=self._rng())
                 after = self.circuit.generation
+                if self._follower is not None:
+                    self._follower.ended(admitted, before, after, kind)
             if kind in _RECORDED:
                 self.last_failure_kind = kind
         self._announce(before, after)
@@ -508,11 +548,13 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             return EnumFailureKind.CALLER
         return kind if kind in rule.COUNTED else EnumFailureKind.UNAVAILABLE
 
-    def _change(self, transition: Callable[[], None]) -> None:
+    def _change(self, transition: Callable[[], None], *, by_hand: str | None = None) -> None:
         with self._lock:
             before = self.circuit.generation
             transition()
             after = self.circuit.generation
+            if self._follower is not None:
+                self._follower.commanded(before, after, by_hand=by_hand)
         self._announce(before, after)
 
     def _announce(self, before: Generation, after: Generation) -> None:
@@ -565,6 +607,8 @@ def _predicate(expected: object) -> Callable[[Exception], bool]:
 
 
 class _Settings(TypedDict, total=False):
+    shared: str | EnumUnset | None
+    quorum: int | None
     success_threshold: int | None
     half_open_max_calls: int | None
     expected_exception: ExpectedException | None
@@ -583,6 +627,15 @@ class _Settings(TypedDict, total=False):
     service: str | None
     clock: Callable[[], float]
     rng: Callable[[], float]
+
+
+def _sharing(shared: str | EnumUnset | None, quorum: int | None) -> dict[str, object]:
+    if shared is None:
+        return {"shared": None}
+    given: dict[str, object] = {} if isinstance(shared, EnumUnset) else {"url": shared}
+    if quorum is not None:
+        given["quorum"] = quorum
+    return {"shared": given} if given else {}
 
 
 class CircuitBreakerFactory:
@@ -639,6 +692,8 @@ class CircuitBreakerFactory:
         minimum_calls: int | None = None,
         slow_call_seconds: float | EnumUnset | None = EnumUnset.UNSET,
         slow_call_rate: float | EnumUnset | None = EnumUnset.UNSET,
+        shared: str | EnumUnset | None = EnumUnset.UNSET,
+        quorum: int | None = None,
         translate: bool = False,
         service: str | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -668,6 +723,10 @@ class CircuitBreakerFactory:
             slow_call_seconds: Duration from which a call is slow, seconds; None for off.
             slow_call_rate: Share of slow calls in the window that opens the circuit, above 0 and up to 1; None for
                 off.
+            shared: URL of the Redis or Valkey through which all workers share the circuit, by its `name`, which is
+                needed then; None for a circuit of this process. Where a preset has the URL, all circuits with a name
+                are shared, but those with a `key` are not. A call never waits for the store but to be a probe.
+            quorum: With `shared`, workers that must report a trip before it counts for all, 1 or more.
             translate: Raise the function's own failures as ONEX errors too.
             service: Read ``[services.<service>]`` over the transport's preset.
             clock: Monotonic time in seconds.
@@ -705,9 +764,22 @@ class CircuitBreakerFactory:
             overrides={
                 **{key: value for key, value in given.items() if value is not None},
                 **{key: value for key, value in optional.items() if not isinstance(value, EnumUnset)},
+                **_sharing(shared, quorum),
             },
         )
 
+        is_shared = config.shared is not None and config.shared.url is not None
+        if quorum is not None and not is_shared:
+            raise ProtocolConfigurationError("quorum: is of no use without shared", parameter="quorum")
+        if is_shared and (name is None or key is not None):
+            if isinstance(shared, str):
+                parameter, reason = (
+                    ("name", "is needed with shared") if key is None else ("key", "cannot go with shared")
+                )
+                raise ProtocolConfigurationError(
+                    f"{parameter}: {reason}: workers share a circuit by its name", parameter=parameter
+                )
+            config = config.model_copy(update={"shared": None})
         plain = InfrastructureCircuitBreaker(
             config,
             name=name if key is None else None,

@@ -13,6 +13,7 @@ from omnibase_infra.infrastructure.resilience.decorate import is_async, refuse_d
 from omnibase_infra.infrastructure.resilience.single_flight import SingleFlight
 from omnibase_infra.infrastructure.resilience.substitution import announce
 from omnibase_infra.infrastructure.resilience.transports import classify
+from omnibase_infra.utils.util_ambient import clock_for
 
 C = TypeVar("C", bound=Mapping[str, object])
 C_co = TypeVar("C_co", bound=Mapping[str, object], covariant=True)
@@ -78,7 +79,7 @@ class CredentialRefreshManager(Generic[C]):
         self.provider: Final = credential_provider
         self.name: Final = checked_name(name) or service or type(credential_provider).__name__
         self.transport: Final = transport
-        self._clock = clock
+        self._clock = clock_for(self, clock)
         self._held: _Held[C] | None = None
         self._flights = SingleFlight[_Held[C]]()
 
@@ -90,6 +91,10 @@ class CredentialRefreshManager(Generic[C]):
                 failure.
         """
         return self._valid().credential
+
+    def reset(self) -> None:
+        """Forget the credential: the next use asks the provider."""
+        self._held = None
 
     def call_with_auth(self, func: Callable[..., R], /, *args: object, **kwargs: object) -> R:
         """Call a plain function with ``credential=`` added; once more, with a new one, when that was refused.

@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager, contextmanager
 from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
+from omnibase_infra.utils import util_ambient
+
 if TYPE_CHECKING:
     from omnibase_infra.enums import EnumInfraTransportType
 
@@ -103,6 +105,8 @@ def protect(fn: Callable[P, R], guard: Guard) -> Callable[P, R]:
 def guarded(fn: Callable[P, R], guard: Guard) -> Callable[P, R]:
     """Return `fn` guarded for a single call: as `protect`, but without copying its name and signature."""
     _refuse_unprotectable(fn)
+    if util_ambient.current is not None:
+        guard = util_ambient.current.switchable(guard)
     target = cast("Callable[..., object]", fn)
     wrapper: Callable[..., object]
     if is_async(target):

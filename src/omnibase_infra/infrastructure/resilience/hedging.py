@@ -22,6 +22,7 @@ from omnibase_infra.infrastructure.resilience.decorate import Decorating, qualif
 from omnibase_infra.infrastructure.resilience.observers import emit, is_listened_to
 from omnibase_infra.infrastructure.resilience.retry_budget import RetryBudget
 from omnibase_infra.infrastructure.resilience.rules.latency_quantile import LatencyQuantile, record
+from omnibase_infra.utils.util_ambient import clock_for
 from omnibase_infra.utils.util_correlation import attempt_var, correlation_id_var
 
 if TYPE_CHECKING:
@@ -119,12 +120,17 @@ class Hedge(Decorating):
         self.hedged = 0
         self.won = 0
         self._delay = config.delay
-        self._latencies: LatencyQuantile | None = None
-        if config.quantile is not None:
-            self._latencies = LatencyQuantile(config.quantile, config.samples, config.minimum_calls)
-        self._clock = clock
+        self._latencies = self._fresh()
+        self._clock = clock_for(self, clock)
         # Re-entrant: a garbage collection in here may close a coroutine whose end makes a guarded call.
         self._lock = threading.RLock()
+
+    def reset(self) -> None:
+        """Begin anew: with no latency known and no hedge counted."""
+        with self._lock:
+            self._delay = self.config.delay
+            self._latencies = self._fresh()
+            self.hedged = self.won = 0
 
     @property
     def current_delay(self) -> float | None:
@@ -162,6 +168,12 @@ class Hedge(Decorating):
             f"{qualified_name(fn)} is a plain function: a hedge needs an async one, whose calls can run side by side "
             "and be cancelled"
         )
+
+    def _fresh(self) -> LatencyQuantile | None:
+        config = self.config
+        if config.quantile is None:
+            return None
+        return LatencyQuantile(config.quantile, config.samples, config.minimum_calls)
 
     async def _race(
         self, attempt: Callable[[], Coroutine[object, None, T]], operation: str

@@ -22,6 +22,7 @@ from omnibase_infra.infrastructure.resilience.decorate import (
     refuse_deferred,
 )
 from omnibase_infra.infrastructure.resilience.rules import circuit as rule
+from omnibase_infra.utils.util_ambient import adopt
 from omnibase_infra.utils.util_show_value import short_hash
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class KeyedCircuitBreaker(NamedByUse):
         self._overflow = rule.Circuit(self.config)
         self._whole = rule.Circuit(self.config)
         self._commanded = False
+        adopt(self)
         if name is not None:
             registry.enlist(self, self._name)
 

@@ -13,9 +13,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypedDict, TypeVar, Unpack
 
-from omnibase_infra.enums import EnumInfraTransportType, EnumOnLimit, EnumPolicyKind, EnumResilienceEvent
+from omnibase_infra.enums import (
+    EnumInfraTransportType,
+    EnumOnLimit,
+    EnumOnStoreFailure,
+    EnumPolicyKind,
+    EnumRateLimitStrategy,
+    EnumResilienceEvent,
+)
 from omnibase_infra.errors import InfraRateLimitedError, ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience import registry
 from omnibase_infra.infrastructure.resilience.arguments import (
@@ -32,11 +39,13 @@ from omnibase_infra.infrastructure.resilience.decorate import (
 from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.infrastructure.resilience.rules import token_bucket as rule
 from omnibase_infra.infrastructure.resilience.translate import translate
+from omnibase_infra.utils.util_ambient import clock_for, origin_of, sleep_of
 from omnibase_infra.utils.util_correlation import correlation_id_var
 from omnibase_infra.utils.util_show_value import short_hash, show_value
 
 if TYPE_CHECKING:
     from omnibase_infra.errors import ModelInfraErrorContext
+    from omnibase_infra.infrastructure.resilience.shared_state.shared_limit import Grant
     from omnibase_infra.models.resilience import ModelPolicySnapshot, ModelRateLimitConfig
 
 P = ParamSpec("P")
@@ -113,10 +122,10 @@ class TokenBucketLimiter(NamedByUse):
         self._name = checked_name(name)
         self.transport = transport
         self._translate = translate
-        self._clock = clock
-        self._sleep = sleep
+        self._clock = clock_for(self, clock)
+        self._sleep = sleep_of(sleep)
         # Counted from here, so that a long uptime does not eat the digits that a high rate needs.
-        self._origin = clock()
+        self._origin = origin_of(self._clock)
         self._depth = self.capacity / self.rate
         self._reach = rule.reach(self._depth)
         self._box = [0.0]
@@ -441,6 +450,238 @@ class _Waiter:
         self.loop = loop
 
 
+class SharedRateLimiter(TokenBucketLimiter):
+    """A limit that the workers of a service share over Redis or Valkey; used as a `TokenBucketLimiter`.
+
+    Each decision is one round trip, atomic on the server and by its clock. While the store is out of reach the limiter
+    goes on as `on_store_failure` says; it never raises what the store's client does, but for `reset`.
+
+    With ``on_limit="wait"`` a call books its place on the server and sleeps until exactly then: workers are served in
+    the order in which they came, and a cancelled call gives its place back unless somebody stands behind it.
+
+    `acquire`, `check_limit` and `wait` block their thread for the round trip: on an event loop's thread, decorate a
+    coroutine function or use `acquire_async`, with ``timeout=0`` for one that does not wait.
+
+    Args:
+        config: The limit, with the `storage_uri` of a server.
+        name: By which the workers share it, and which is shown in errors.
+        transport: Transport of the guarded calls.
+        on_limit: As a decorator, reject a call beyond the limit, or have it wait in order.
+        timeout: With ``on_limit="wait"``, the longest wait in seconds; None for no bound.
+        translate: Raise the function's own failures as ONEX errors too.
+        clock: Monotonic time in seconds, of this worker's own part.
+        sleep: Replaces `time.sleep` in `wait`.
+
+    Raises:
+        ProtocolConfigurationError: When an argument is not usable, or the client for the URI is not installed.
+    """
+
+    def __init__(
+        self,
+        config: ModelRateLimitConfig,
+        name: str,
+        *,
+        transport: EnumInfraTransportType | None = None,
+        on_limit: EnumOnLimit | str = EnumOnLimit.REJECT,
+        timeout: float | None = None,
+        translate: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        # `limits` and the client of the store are slow to import, and not needed for a limit of one process.
+        from omnibase_infra.infrastructure.resilience.shared_state.shared_limit import SharedLimit
+
+        shown = checked_name(name)
+        if shown is None:
+            raise refused("name", name, "text that is not blank: by it the workers know the limit that they share")
+        self._shared = SharedLimit(config, shown, transport, clock)
+        super().__init__(
+            config.rate,
+            config.capacity,
+            name,
+            transport=transport,
+            on_limit=on_limit,
+            timeout=timeout,
+            translate=translate,
+            clock=clock,
+            sleep=sleep,
+        )
+        if self._on_limit is EnumOnLimit.WAIT and config.strategy is not EnumRateLimitStrategy.TOKEN_BUCKET:
+            raise ProtocolConfigurationError(
+                f"on_limit: a call can wait in order for a token bucket only, not with strategy '{config.strategy}'",
+                parameter="on_limit",
+            )
+        self._config = config
+
+    @property
+    def config(self) -> ModelRateLimitConfig:
+        """The settings."""
+        return self._config
+
+    @property
+    def tokens(self) -> float:
+        """Tokens in the shared bucket, as this worker last heard of it: no round trip. A window does not tell."""
+        return self._shared.level
+
+    @property
+    def store_is_up(self) -> bool:
+        """Whether the last that was heard of the store was an answer."""
+        return self._shared.store_is_up
+
+    def reset(self) -> None:
+        """Fill the bucket, for every worker.
+
+        Raises:
+            InfraConnectionError, InfraTimeoutError, InfraUnavailableError: When the store cannot be reached.
+        """
+        try:
+            self._shared.reset()
+        except Exception as exc:
+            valkey = EnumInfraTransportType.VALKEY
+            raise translate(exc, transport=valkey, operation="reset", target_name=self._name) from exc
+
+    def close(self) -> None:
+        """Close the connections that threads have made; those of an event loop are closed with it."""
+        self._shared.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop, and those that threads have made."""
+        await self._shared.aclose()
+
+    def snapshot(self) -> ModelPolicySnapshot:
+        """State and numbers as this worker knows them."""
+        shown = super().snapshot()
+        return shown.model_copy(update={"numbers": {**shown.numbers, "store_is_up": float(self.store_is_up)}})
+
+    def acquire(self, tokens: float = 1) -> bool:
+        """Take tokens if they are there and nobody waits for them; blocks for the round trip.
+
+        Raises:
+            ProtocolConfigurationError: When `tokens` is below 1 or beyond the capacity.
+        """
+        return self._shared.take(self._whole(tokens)).granted
+
+    def check_limit(self, tokens: float = 1) -> None:
+        """Take tokens, or raise.
+
+        Raises:
+            InfraRateLimitedError: When they are not there; `retry_after_seconds` says when they are.
+            ProtocolConfigurationError: When `tokens` is below 1 or beyond the capacity.
+        """
+        grant = self._shared.take(self._whole(tokens))
+        if not grant.granted:
+            raise self._refused("check_limit", grant)
+
+    def wait(self, tokens: float = 1, timeout: float | None = None) -> bool:
+        """Block until the tokens are taken, in order of arrival; False when `timeout` seconds cannot be enough.
+
+        Raises:
+            ProtocolConfigurationError: When `tokens` is below 1 or beyond the capacity, or `timeout` is negative.
+        """
+        grant = self._shared.take(self._whole(tokens), self._patience(timeout))
+        if grant.granted and grant.wait:
+            self._sleep_until(grant)
+        return grant.granted
+
+    async def acquire_async(self, tokens: float = 1, timeout: float | None = None) -> bool:
+        """Wait until the tokens are taken, in order of arrival; False when `timeout` seconds cannot be enough.
+
+        Raises:
+            ProtocolConfigurationError: When `tokens` is below 1 or beyond the capacity, or `timeout` is negative.
+        """
+        grant = await self._shared.take_async(self._whole(tokens), self._patience(timeout))
+        if grant.granted and grant.wait:
+            await self._sleep_until_async(grant)
+        return grant.granted
+
+    def quick_take(self) -> Callable[[], bool]:
+        """As `acquire`: there is no quicker way than one round trip."""
+        return self.acquire
+
+    def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
+        """Limit a coroutine function."""
+        operation = self._introduce(fn)
+        take, patience = self._shared.take_async, self._patience_of_calls()
+
+        async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            grant = await take(1, patience)
+            if not grant.granted:
+                raise self._refused(operation, grant)
+            if grant.wait:
+                await self._sleep_until_async(grant)
+            try:
+                return await fn(*args, **kwargs)
+            except Exception as exc:
+                if not self._translate:
+                    raise
+                self._raise_translated(exc, operation)
+                raise
+
+        return call
+
+    def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
+        """Limit a plain function."""
+        operation = self._introduce(fn)
+        take, patience = self._shared.take, self._patience_of_calls()
+
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            grant = take(1, patience)
+            if not grant.granted:
+                raise self._refused(operation, grant)
+            if grant.wait:
+                self._sleep_until(grant)
+            try:
+                result = fn(*args, **kwargs)
+                refuse_deferred(fn, result)
+            except Exception as exc:
+                if not self._translate:
+                    raise
+                self._raise_translated(exc, operation)
+                raise
+            return result
+
+        return call
+
+    def _whole(self, tokens: object) -> float:
+        checked = _checked_tokens(tokens, self.capacity)
+        if checked % 1 and self._config.strategy is not EnumRateLimitStrategy.TOKEN_BUCKET:
+            raise ProtocolConfigurationError(
+                f"tokens must be a whole number with strategy '{self._config.strategy}', not {show_value(tokens)}",
+                parameter="tokens",
+            )
+        return checked
+
+    def _patience(self, timeout: float | None) -> float:
+        if self._config.strategy is not EnumRateLimitStrategy.TOKEN_BUCKET and timeout != 0:
+            raise refused("timeout", timeout, f"0 with strategy '{self._config.strategy}', which keeps no order")
+        checked = checked_seconds("timeout", timeout)
+        return FOREVER if checked is None else checked
+
+    def _patience_of_calls(self) -> float:
+        return self._patience(self._timeout) if self._on_limit is EnumOnLimit.WAIT else 0.0
+
+    def _sleep_until(self, grant: Grant) -> None:
+        try:
+            self._sleep(grant.wait)
+        except BaseException:
+            self._shared.give_back(grant)
+            raise
+
+    async def _sleep_until_async(self, grant: Grant) -> None:
+        try:
+            await asyncio.sleep(grant.wait)
+        except asyncio.CancelledError:
+            await self._shared.give_back_async(grant)
+            raise
+
+    def _refused(self, operation: str, grant: Grant) -> InfraRateLimitedError:
+        return _rejected(
+            partial(_refusal, self.name, self.rate, self.capacity),
+            grant.wait,
+            self._call_context(self.transport, operation, self.name),
+        )
+
+
 class _Shard:
     __slots__ = ("buckets", "crowded_until", "lock", "sweep_above")
 
@@ -483,8 +724,8 @@ class RateLimiter:
     ) -> None:
         self.name = checked_name(name) or "rate_limiter"
         self.max_keys = checked_count("max_keys", max_keys)
-        self._clock = clock
-        self._origin = clock()
+        self._clock = clock_for(self, clock)
+        self._origin = origin_of(self._clock)
         shards = 1
         while shards < _MAX_SHARDS and shards * 2 * _KEYS_A_SHARD <= max_keys:
             shards *= 2
@@ -506,6 +747,7 @@ class RateLimiter:
         for shard in self._shards:
             with shard.lock:
                 shard.sweep(math.inf, self._most)
+        self._sweep_at = self._clock() - self._origin + _ROUND / len(self._shards)
 
     def snapshot(self) -> ModelPolicySnapshot:
         """State and numbers as they are now."""
@@ -639,6 +881,18 @@ def _checked_tokens(tokens: object, capacity: float) -> float:
     return tokens
 
 
+class StoreSettings(TypedDict, total=False):
+    """How workers share a limit: what `ModelRateLimitConfig` has beside its two numbers. None is the preset's."""
+
+    storage_uri: str | None
+    strategy: EnumRateLimitStrategy | str | None
+    on_store_failure: EnumOnStoreFailure | str | None
+    store_timeout: float | None
+    store_retry_interval: float | None
+    workers: int | None
+    lease: int | None
+
+
 class RateLimiterFactory:
     """Builds rate limiters from one section of the presets; every ``create_*_rate_limiter`` is one, or calls one."""
 
@@ -659,8 +913,9 @@ class RateLimiterFactory:
         service: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        **store: Unpack[StoreSettings],
     ) -> TokenBucketLimiter:
-        """Build a token bucket from the preset; every argument given here wins over it.
+        """Build a rate limiter from the preset; every argument given here wins over it.
 
         Args:
             requests_per_second: Calls per second in the long run, above 0.
@@ -672,6 +927,8 @@ class RateLimiterFactory:
             service: Read ``[services.<service>]`` over the transport's preset.
             clock: Monotonic time in seconds.
             sleep: Replaces `time.sleep` where a plain function waits.
+            **store: The `storage_uri` of a server makes it a `SharedRateLimiter`, which the workers know by its name,
+                else its service. The further settings are those of `ModelRateLimitConfig`.
 
         Raises:
             ProtocolConfigurationError: When a setting is wrong.
@@ -680,7 +937,7 @@ class RateLimiterFactory:
         from omnibase_infra.models.resilience import ModelRateLimitConfig
         from omnibase_infra.presets import resolve
 
-        given = {"rate": requests_per_second, "capacity": burst_capacity}
+        given: dict[str, object] = {"rate": requests_per_second, "capacity": burst_capacity, **store}
         overrides = {key: value for key, value in given.items() if value is not None}
         config = resolve(
             self._section,
@@ -690,6 +947,23 @@ class RateLimiterFactory:
             overrides=overrides,
             names=self._names,
         )
+        if config.is_shared:
+            shared_name = service if name is None else name
+            if shared_name is None:
+                raise ProtocolConfigurationError(
+                    "name: is required with a storage_uri: by it the workers know the limit that they share",
+                    parameter="name",
+                )
+            return SharedRateLimiter(
+                config,
+                shared_name,
+                transport=self._transport,
+                on_limit=on_limit,
+                timeout=timeout,
+                translate=translate,
+                clock=clock,
+                sleep=sleep,
+            )
         return TokenBucketLimiter(
             config.rate,
             config.capacity,
@@ -725,6 +999,7 @@ def create_database_rate_limiter(
     service: str | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    **store: Unpack[StoreSettings],
 ) -> TokenBucketLimiter:
     """As every `RateLimiterFactory`, with the rate under its own name: queries per second."""
     return _database(
@@ -737,4 +1012,5 @@ def create_database_rate_limiter(
         service=service,
         clock=clock,
         sleep=sleep,
+        **store,
     )

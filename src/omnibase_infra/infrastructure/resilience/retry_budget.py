@@ -12,6 +12,7 @@ from omnibase_infra.infrastructure.resilience import registry
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable
 from omnibase_infra.infrastructure.resilience.rules import budget
 from omnibase_infra.infrastructure.resilience.tally import Tally
+from omnibase_infra.utils.util_ambient import clock_for
 
 if TYPE_CHECKING:
     from omnibase_infra.models.resilience import ModelPolicySnapshot, ModelRetryBudgetConfig
@@ -54,8 +55,8 @@ class RetryBudget:
         self.name = checked_name(name)
         self.granted = 0
         self.refused = 0
-        self._state = budget.Budget(config.ratio, config.min_per_second, config.window, asked_at=clock())
-        self._clock = clock
+        self._clock = clock_for(self, clock)
+        self._state = self._fresh()
         # Re-entrant: a garbage collection in here may close a coroutine whose end makes a guarded call.
         self._lock = threading.RLock()
         self._calls = Tally()
@@ -80,6 +81,13 @@ class RetryBudget:
                 "window": self.config.window,
             },
         )
+
+    def reset(self) -> None:
+        """Begin anew, with nothing counted. In a service a budget is to outlast an outage: this is for tests."""
+        with self._lock:
+            self._calls.new()
+            self._state = self._fresh()
+            self.granted = self.refused = 0
 
     def spend(self) -> bool:
         """Take one retry; False when the budget is spent."""
@@ -106,6 +114,10 @@ class RetryBudget:
     def retries(self) -> int:
         """Retries and hedges within the window that ends now."""
         return self._totals()[1]
+
+    def _fresh(self) -> budget.Budget:
+        config = self.config
+        return budget.Budget(config.ratio, config.min_per_second, config.window, asked_at=self._clock())
 
     def _totals(self) -> list[int]:
         with self._lock:

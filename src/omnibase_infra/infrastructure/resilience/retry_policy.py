@@ -38,6 +38,7 @@ from omnibase_infra.infrastructure.resilience.retry_budget import RetryBudget
 from omnibase_infra.infrastructure.resilience.rules import backoff
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.infrastructure.resilience.transports import Failure, failure_of
+from omnibase_infra.utils.util_ambient import clock_of, sleep_of
 from omnibase_infra.utils.util_correlation import CorrelationContext, attempt_var, correlation_id_var
 from omnibase_infra.utils.util_show_value import show_value
 
@@ -190,7 +191,7 @@ class InfrastructureRetryPolicy(Decorating):
         # Strategies of the user's may ask when the call began and what it returned: then it is watched from its start.
         self.is_watched = config.max_elapsed is not None or any(self._strategies)
         self._judges_results = retry is not None
-        self._clock = clock
+        self._clock = clock_of(clock)
         self._rng = rng
         self._sleep = sleep
         self._described = tenacity.Retrying(stop=tenacity.stop_never, wait=tenacity.wait_none())
@@ -295,7 +296,7 @@ class InfrastructureRetryPolicy(Decorating):
                     return result
                 except Exception as exc:
                     begun = _Call(fn, args, kwargs, operation, started=self._clock(), failed=exc)
-            outcome, error = _run_through(self._loop(begun, self._sleep or time.sleep, is_async=False))
+            outcome, error = _run_through(self._loop(begun, self._sleep or sleep_of(time.sleep), is_async=False))
             if error is not None:
                 try:
                     raise error
@@ -352,7 +353,7 @@ class InfrastructureRetryPolicy(Decorating):
                         call.failed = None
                         if not self._judges_results:
                             return call.result, None
-                pause, error = await self._decide(call)
+                pause, error = self._decide(call) if call.state is None else await self._decide_by_strategies(call)
                 if pause is None:
                     return call.result, error
                 slept = sleep(pause)
@@ -367,31 +368,60 @@ class InfrastructureRetryPolicy(Decorating):
             error = None  # its cause's traceback holds this frame
             call.end()
 
-    async def _decide(self, call: _Call) -> tuple[float | None, BaseException | None]:
-        """What follows an attempt: a wait in seconds, the error to raise, or neither when the result stands."""
+    def _decide(self, call: _Call) -> tuple[float | None, BaseException | None]:
+        """What follows a failed attempt, by the preset and its rules: a wait in seconds, or the error to raise."""
+        config, failed = self.config, call.failed
+        if failed is None or call.is_over:
+            return None, None
+        failure = failure_of(failed, self.transport)
+        hint = failure.retry_after_seconds
+        if failure.kind is EnumFailureKind.REJECTED and self._waits_for_circuit(failed, hint):
+            again = True
+        else:
+            again = self._is_retried(failure)
+        if not again or call.attempt >= config.max_attempts or call.cancelled():
+            return None, self._final_error(call, failed)
+        pause = backoff.wait(call.attempt, config.min_wait, config.max_wait, self._rng())
+        return self._granted(call, failed, failure, pause if hint is None else max(pause, hint))
+
+    async def _decide_by_strategies(self, call: _Call) -> tuple[float | None, BaseException | None]:
+        """The same by the user's tenacity strategies; neither a wait nor an error when the result stands."""
+        state, failed = cast("RetryState", call.state), call.failed
         if call.is_over:
             return None, None
-        failed, config = call.failed, self.config
-        now = self._clock()
         failure = failure_of(failed, self.transport) if failed is not None else None
         hint = failure.retry_after_seconds if failure is not None else None
-        if call.state is None:
-            again = failure is not None and self._is_retried(failure)
-        else:
-            again = await self._is_to_retry(call.state, call, now)
+        again = await self._is_to_retry(state, call, self._clock())
         if isinstance(failed, ModelOnexError) and failed.rejected_by is not None and failed.circuit_state is not None:
-            again = self.retry_open_circuit and hint is not None
-        if not again or call.cancelled():  # an attempt may turn its cancellation into an error
+            again = self._waits_for_circuit(failed, hint)
+        if not again or call.cancelled():
             return None, None if failed is None else self._final_error(call, failed)
-        if call.state is None:
-            pause = max(backoff.wait(call.attempt, config.min_wait, config.max_wait, self._rng()), hint or 0.0)
-            stop = call.attempt >= config.max_attempts
-        else:
-            pause, stop = await self._wait_and_stop(call.state, call, hint)
-        too_long = config.max_elapsed is not None and now - call.started + pause >= config.max_elapsed
+        pause, stop = await self._wait_and_stop(state, call, hint)
+        if stop:
+            return None, self._final_error(call, failed)
+        granted, error = self._granted(call, failed, failure, pause)
+        if granted is not None and self.before_sleep is not None:
+            state.next_action = tenacity.RetryAction(granted)
+            told = self.before_sleep(state)
+            if told is not None:
+                await told
+        return granted, error
+
+    def _waits_for_circuit(self, failed: Exception, hint: float | None) -> bool:
+        """Whether the call was rejected by an open circuit, and the user asked to wait for that."""
+        is_open = isinstance(failed, ModelOnexError) and failed.circuit_state is not None
+        return is_open and self.retry_open_circuit and hint is not None
+
+    def _granted(
+        self, call: _Call, failed: Exception | None, failure: Failure | None, pause: float
+    ) -> tuple[float | None, BaseException | None]:
+        """The wait if it fits the remaining time, the server's hint and the budget, else the error to raise."""
+        config = self.config
+        hint = failure.retry_after_seconds if failure is not None else None
+        too_long = config.max_elapsed is not None and self._clock() - call.started + pause >= config.max_elapsed
         hopeless = hint is not None and hint > config.max_retry_after
         # The budget comes last, so that nothing is spent on a retry that is not made.
-        if stop or too_long or hopeless or (self.budget is not None and not self.budget.spend()):
+        if too_long or hopeless or (self.budget is not None and not self.budget.spend()):
             return None, self._final_error(call, failed)
         client_attempts = failure.client_attempts if failure is not None else 1
         if client_attempts > 1 and failed is not None:
@@ -410,11 +440,6 @@ class InfrastructureRetryPolicy(Decorating):
                 error_type=type(failed).__qualname__ if failed is not None else "unwanted result",
                 client_attempts=client_attempts,
             )
-        if self.before_sleep is not None and call.state is not None:
-            call.state.next_action = tenacity.RetryAction(pause)
-            told = self.before_sleep(call.state)
-            if told is not None:
-                await told
         return pause, None
 
     async def _is_to_retry(self, state: RetryState, call: _Call, now: float) -> bool:

@@ -20,6 +20,7 @@ from omnibase_infra.infrastructure.resilience.decorate import (
 )
 from omnibase_infra.infrastructure.resilience.single_flight import SingleFlight
 from omnibase_infra.infrastructure.resilience.substitution import UNANSWERED, announce, checked_kinds, kind_to_answer
+from omnibase_infra.utils.util_ambient import clock_for
 
 if TYPE_CHECKING:
     from omnibase_infra.models.resilience import ModelStaleCacheConfig
@@ -77,7 +78,7 @@ class StaleCache(NamedByUse):
         self.transport = transport
         self._key: Final = key or _all_arguments
         self._name = checked_name(name)
-        self._clock = clock
+        self._clock = clock_for(self, clock)
         self._answers = _Answers(self.config.max_entries)
         self._flights = SingleFlight[object]()
 
@@ -89,6 +90,8 @@ class StaleCache(NamedByUse):
     def clear(self) -> None:
         """Forget every answer, that of a call under way too."""
         self._answers = _Answers(self.config.max_entries)
+
+    reset = clear
 
     def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]:
         """Guard a function; it keeps its name, signature and type.

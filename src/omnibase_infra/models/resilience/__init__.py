@@ -13,6 +13,7 @@ from omnibase_infra.models.resilience.model_policy_snapshot import ModelPolicySn
 from omnibase_infra.models.resilience.model_rate_limit_config import ModelRateLimitConfig
 from omnibase_infra.models.resilience.model_retry_budget_config import ModelRetryBudgetConfig
 from omnibase_infra.models.resilience.model_retry_config import ModelRetryConfig
+from omnibase_infra.models.resilience.model_shared_circuit_config import ModelSharedCircuitConfig
 from omnibase_infra.models.resilience.model_stale_cache_config import ModelStaleCacheConfig
 from omnibase_infra.models.resilience.model_timeout_config import ModelTimeoutConfig
 
@@ -30,6 +31,7 @@ __all__ = [
     "ModelRateLimitConfig",
     "ModelRetryBudgetConfig",
     "ModelRetryConfig",
+    "ModelSharedCircuitConfig",
     "ModelStaleCacheConfig",
     "ModelTimeoutConfig",
 ]

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.models.resilience.model_config_base import ModelConfigBase
+from omnibase_infra.models.resilience.model_shared_circuit_config import ModelSharedCircuitConfig
 from omnibase_infra.utils.util_builtin_numbers import shipped_float, shipped_int
 
 _max_recovery_timeout = shipped_float("circuit_breaker", "max_recovery_timeout")
@@ -32,6 +33,7 @@ class ModelCircuitBreakerConfig(ModelConfigBase):
         minimum_calls: Calls the window must hold before a rate counts.
         slow_call_seconds: From this duration on a call is slow; None for no notion of slow.
         slow_call_rate: Share of slow calls within the window that opens the circuit too.
+        shared: Where and how workers share the circuit; None, or one without a ``url``, for a circuit of this process.
 
     Raises:
         ProtocolConfigurationError: When a setting is out of range, or one of the two ``slow_call_*`` is given alone.
@@ -52,6 +54,7 @@ class ModelCircuitBreakerConfig(ModelConfigBase):
     minimum_calls: int = Field(default_factory=shipped_int("circuit_breaker", "minimum_calls"), ge=1)
     slow_call_seconds: float | None = Field(default=None, gt=0)
     slow_call_rate: float | None = Field(default=None, gt=0, le=1)
+    shared: ModelSharedCircuitConfig | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -113,5 +113,6 @@ def _allowed(field: FieldInfo) -> str:
     if bool in kinds:
         return "true or false"
     kind = "a whole number" if int in kinds else "a finite number" if float in kinds else "a table of settings"
+    kind = field.description or kind
     text = f"{kind}, {' and '.join(bounds)}" if bounds else kind
     return f"{text}, or None" if type(None) in kinds else text

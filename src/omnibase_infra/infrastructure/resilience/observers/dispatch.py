@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
@@ -181,6 +181,17 @@ def add_observer(observer: Observer, *, inline: bool = False) -> Callable[[], No
 def flush_observers(timeout: float) -> bool:
     """Wait until every event so far has been heard; False when `timeout` seconds were not enough."""
     return _audience.flush(timeout)
+
+
+@contextmanager
+def unheard() -> Generator[None]:
+    """Have what policies do in this block told to nobody; for tests, in one thread at a time."""
+    observers, disabled = _audience.observers, LOGGER.disabled
+    _audience.observers, LOGGER.disabled = (), True
+    try:
+        yield
+    finally:
+        _audience.observers, LOGGER.disabled = observers, disabled
 
 
 def is_listened_to(kind: EnumResilienceEvent) -> bool:

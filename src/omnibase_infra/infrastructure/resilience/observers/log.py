@@ -23,6 +23,8 @@ _LEVELS: Final = {
     EnumResilienceEvent.HEDGED: logging.DEBUG,  # a fixed share of the calls, by design
     EnumResilienceEvent.FALLBACK_USED: logging.WARNING,  # nothing else tells that the answer is second best
     EnumResilienceEvent.CREDENTIAL_REFRESHED: logging.INFO,
+    EnumResilienceEvent.SHARED_STATE_LOST: logging.WARNING,
+    EnumResilienceEvent.SHARED_STATE_BACK: logging.INFO,
 }
 
 
@@ -79,5 +81,12 @@ def _sentence(event: ModelResilienceEvent) -> str:  # noqa: PLR0911  # one a kin
                 f"{event.operation}: answered by {event.policy} '{event.name}' ({event.failure_kind}, "
                 f"{event.error_type}), correlation id {event.correlation_id}"
             )
+        case EnumResilienceEvent.SHARED_STATE_LOST:
+            return (
+                f"{event.policy} '{event.name}': the store cannot be reached ({event.error_type}); "
+                "each process goes on alone"
+            )
+        case EnumResilienceEvent.SHARED_STATE_BACK:
+            return f"{event.policy} '{event.name}': the store can be reached again"
         case EnumResilienceEvent.CREDENTIAL_REFRESHED:
             return f"credential '{event.name}' refreshed, correlation id {event.correlation_id}"

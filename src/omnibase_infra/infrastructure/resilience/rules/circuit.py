@@ -62,6 +62,8 @@ class Circuit:
     open_until: float = 0.0
     recovery: float = 0.0
     """The recovery time of the latest opening before jitter, seconds; it grows when a probe fails."""
+    permits: int | None = None
+    """Probes that may still begin, as others allow; None while nobody else has a say."""
 
     def __post_init__(self) -> None:
         _begin(self, CLOSED)
@@ -76,7 +78,12 @@ def _begin(circuit: Circuit, state: EnumCircuitState) -> None:
         generation.window = SlidingWindow(settings.window, width=3)
         generation.listening = True
     circuit.generation = generation
-    circuit.passing = generation if state is CLOSED and generation.window is None else None
+    _pass(circuit)
+
+
+def _pass(circuit: Circuit) -> None:
+    generation = circuit.generation
+    circuit.passing = generation if generation.state is CLOSED and generation.window is None else None
 
 
 def open_for(circuit: Circuit, now: float) -> float:
@@ -96,26 +103,46 @@ def admit(circuit: Circuit, now: float) -> Generation | None:
     generation = circuit.generation
     state = generation.state
     if state is CLOSED or state is DISABLED:
+        _pass(circuit)
         return generation
+    if circuit.permits == 0:
+        return None
     if state is OPEN and now >= circuit.open_until:
         _begin(circuit, HALF_OPEN)
         generation = circuit.generation
         state = HALF_OPEN
     if state is HALF_OPEN and generation.probes < circuit.settings.half_open_max_calls:
         generation.probes += 1
+        if circuit.permits is not None:
+            circuit.permits -= 1
         return generation
     return None
+
+
+def wants_permit(circuit: Circuit, now: float) -> bool:
+    """Whether the next call would be a probe if only it were permitted."""
+    generation = circuit.generation
+    return (
+        circuit.permits == 0
+        and state_at(circuit, now) is HALF_OPEN
+        and generation.probes < circuit.settings.half_open_max_calls
+    )
+
+
+def ask_first(circuit: Circuit) -> None:
+    """Have the next call ask `admit`, even of a closed circuit."""
+    circuit.passing = None
 
 
 def retry_after(circuit: Circuit, now: float) -> float | None:
     """Seconds after which a refused call is worth another try; None when only a person can say (isolated).
 
-    While probes are under way their results are awaited: should they fail, the circuit stays open for another recovery
-    time, so that is the answer.
+    While probes are under way, here or elsewhere, their results are awaited: should they fail, the circuit stays open
+    for another recovery time, so that is the answer.
     """
     state = circuit.generation.state
-    if state is OPEN:
-        return max(0.0, circuit.open_until - now)
+    if state is OPEN and now < circuit.open_until:
+        return circuit.open_until - now
     return None if state is ISOLATED else circuit.recovery or _SOON
 
 
@@ -196,6 +223,17 @@ def trip(circuit: Circuit, now: float, chance: float) -> None:
     """Open the circuit as if the threshold had been reached: what is held by hand stays as it is."""
     if circuit.generation.state not in (ISOLATED, DISABLED):
         _open(circuit, now, chance)
+
+
+def open_elsewhere(circuit: Circuit, now: float, *, left: float, recovery: float) -> None:
+    """Open the circuit as others have it: for `left` seconds of a `recovery`. What is held by hand stays as it is."""
+    state = circuit.generation.state
+    if state in (ISOLATED, DISABLED):
+        return
+    if state is not OPEN:
+        _begin(circuit, OPEN)
+    circuit.open_until = now + left
+    circuit.recovery = recovery
 
 
 def close(circuit: Circuit) -> None:

@@ -1,0 +1,1 @@
+"""State beyond one process, in Redis or Valkey."""

@@ -1,0 +1,205 @@
+"""Storages of `limits` for one URI: one for all threads, one for each event loop, none inherited by a forked worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import threading
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, Protocol, cast
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
+
+from omnibase_infra.errors import ProtocolConfigurationError
+
+if TYPE_CHECKING:
+    from limits.aio.storage import RedisStorage as AsyncRedisStorage
+    from limits.storage import RedisStorage
+
+KEY_PREFIX: Final = "onex"
+"""Of every key: ``onex:rate-limit:<name>``."""
+
+_CONNECTIONS: Final = 8
+"""Calls of one event loop that are on their way at once. The server takes them one by one anyway."""
+
+
+class _AsyncHandle(Protocol):
+    async def aclose(self) -> None: ...
+
+
+class _Handle(Protocol):
+    def close(self) -> None: ...
+
+
+class LoopStorage:
+    """The storage of one event loop, and the places for calls that are on their way."""
+
+    __slots__ = ("__weakref__", "keeper", "places", "storage")
+
+    def __init__(self, storage: AsyncRedisStorage) -> None:
+        self.storage = storage
+        self.places = asyncio.Semaphore(_CONNECTIONS)
+        self.keeper = _kept(storage)
+
+
+class LimitStorages:
+    """Made when first used. A caller is not held longer than `timeout` seconds by any of them, and none tries again.
+
+    The connections of an event loop are closed with it (by `asyncio.run`, or whatever else shuts its asynchronous
+    generators down), the others by `close`. A storage that was closed is made anew when it is used again.
+
+    Args:
+        uri: A URI of `limits`.
+        timeout: Bound of each call, seconds.
+    """
+
+    def __init__(self, uri: str, timeout: float) -> None:
+        self._uri, self._package = _served(uri)
+        self.timeout: Final = timeout
+        self._lock = threading.Lock()
+        self._blocking: RedisStorage | None = None
+        self._of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopStorage] = WeakKeyDictionary()
+        _everyone.add(self)
+
+    def blocking(self) -> RedisStorage:
+        """The storage for threads."""
+        if self._blocking is None:
+            with self._lock:
+                if self._blocking is None:
+                    self._blocking = cast("RedisStorage", self._made(self._uri, self._package))
+        return self._blocking
+
+    async def of_loop(self) -> LoopStorage:
+        """The storage for the running event loop."""
+        loop = asyncio.get_running_loop()
+        held = self._of_loops.get(loop)
+        if held is None:
+            uri, asynchronous = f"async+{self._uri}", f"{self._package}.asyncio"
+            held = LoopStorage(cast("AsyncRedisStorage", self._made(uri, asynchronous)))
+            self._of_loops[loop] = held
+            await anext(held.keeper)  # does not suspend: the loop learns of the generator, and closes it at its end
+        return held
+
+    def close(self) -> None:
+        """Close the connections of threads."""
+        with self._lock:
+            storage, self._blocking = self._blocking, None
+        if storage is not None:
+            for handle in cast("Iterable[_Handle]", _handles(storage)):
+                handle.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop, and those of threads."""
+        held = self._of_loops.pop(asyncio.get_running_loop(), None)
+        if held is not None:
+            await held.keeper.aclose()
+        self.close()
+
+    def forget(self) -> None:
+        """Use nothing that was made so far, and leave it alone: its sockets are the parent's."""
+        _inherited.append((self._blocking, dict(self._of_loops)))
+        self._lock = threading.Lock()
+        self._blocking = None
+        self._of_loops = WeakKeyDictionary()
+
+    def _made(self, uri: str, package: str) -> object:
+        from limits.storage import storage_from_string
+
+        root = package.partition(".")[0]
+        no_retry = import_module(f"{package}.retry").Retry(import_module(f"{root}.backoff").NoBackoff(), 0)
+        bounds = {"socket_timeout": self.timeout, "socket_connect_timeout": self.timeout}
+        options: dict[str, object] = {"key_prefix": KEY_PREFIX, "retry": no_retry, **bounds}
+        if uri.startswith("async+"):
+            options["implementation"] = "valkey" if root == "valkey" else "redispy"
+        if "+sentinel" in uri:
+            options["sentinel_kwargs"] = bounds
+        return storage_from_string(uri, **cast("dict[str, float]", options))
+
+
+_shared: Final[WeakValueDictionary[tuple[str, float], LimitStorages]] = WeakValueDictionary()
+_everyone: Final[WeakSet[LimitStorages]] = WeakSet()
+_inherited: Final[list[object]] = []
+"""What a forked worker has from its parent: closing, or collecting, would disturb the parent's connections."""
+
+
+def storages_for(uri: str, timeout: float) -> LimitStorages:
+    """The storages of this URI and bound, which all limiters that ask for them share.
+
+    Raises:
+        ProtocolConfigurationError: When no client for the URI is installed.
+    """
+    found = _shared.get((uri, timeout))
+    return found or _shared.setdefault((uri, timeout), LimitStorages(uri, timeout))
+
+
+def _forget_all() -> None:
+    for storages in list(_everyone):
+        storages.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+@contextmanager
+def within(seconds: float) -> Generator[None]:
+    """Bound what is awaited inside; an answer that is there when the time is over, but not read yet, still counts.
+
+    A loop that is busy for longer than the bound finds both at once. `asyncio.timeout` would throw the answer away.
+
+    Raises:
+        TimeoutError: When the time is over.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a shared limiter is awaited in a task")
+    cancelling, late = task.cancelling(), False
+
+    handles: list[asyncio.Handle] = []
+
+    def stop() -> None:
+        nonlocal late
+        late = True
+        task.cancel()
+
+    handles.append(loop.call_later(seconds, lambda: handles.append(loop.call_soon(stop))))
+    try:
+        yield
+    except asyncio.CancelledError:
+        if late and task.uncancel() <= cancelling:
+            raise TimeoutError from None
+        raise
+    finally:
+        for handle in handles:
+            handle.cancel()
+
+
+async def _kept(storage: AsyncRedisStorage) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        for handle in cast("Iterable[_AsyncHandle]", _handles(storage.bridge)):
+            with suppress(Exception):
+                await handle.aclose()
+
+
+def _handles(holder: object) -> list[object]:
+    """The clients in a storage of `limits`: the server's, and with Sentinel the sentinels' own."""
+    sentinel: object = getattr(holder, "sentinel", None)
+    of_sentinel: list[object] = [] if sentinel is None else list(getattr(sentinel, "sentinels", ()))
+    return [getattr(holder, "storage"), *of_sentinel]  # noqa: B009  # no type of `limits` tells that it is there
+
+
+def _served(uri: str) -> tuple[str, str]:
+    """The URI for an installed client, and the client's package: that of its scheme, else the other."""
+    package, other = ("valkey", "redis") if uri.startswith("valkey") else ("redis", "valkey")
+    if find_spec(package) is not None:
+        return uri, package
+    if find_spec(other) is not None:
+        return re.sub(f"^{package}", other, uri), other
+    raise ProtocolConfigurationError(
+        f"storage_uri: needs a client: install the package {package}", parameter="storage_uri"
+    )
