@@ -98,6 +98,7 @@ async def _run(parser: CommandParser, given: argparse.Namespace, interrupted: li
     from omnibase_infra.cli.demo.workload import DemoError, Plan, Workload
 
     _cancel_on_sigterm(interrupted)
+    _complain_of_nothing_once_cancelled()
     console = Console(stderr=given.json, no_color=given.no_color or None, highlight=False)
     try:
         dsn = parse_dsn(given.dsn) if given.dsn else None
@@ -141,3 +142,14 @@ def _cancel_on_sigterm(interrupted: list[signal.Signals]) -> None:
 
     with contextlib.suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, cancel)
+
+
+def _complain_of_nothing_once_cancelled() -> None:
+    """What the driver leaves unfinished when it is interrupted says nothing that the user has not said."""
+    task = asyncio.current_task()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        if task is None or not task.cancelling():
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(handle)
