@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
 import tenacity
+from tests.support.garbage import garbage_of_async
 from tests.support.virtual_time import clock as loop_clock
 from tests.support.virtual_time import run
 
@@ -187,20 +187,16 @@ def test_a_cancelled_call_leaves_no_cyclic_garbage():
             await asyncio.sleep(0)
             raise ConnectionError
 
-        for _ in range(2):
-            gc.collect()
+        async def cancelled() -> None:
             task = asyncio.create_task(query())
             await asyncio.sleep(0.5)
             task.cancel()
             await asyncio.wait([task])
             del task
-        assert gc.collect() == 0
 
-    gc.disable()
-    try:
-        run(main())
-    finally:
-        gc.enable()
+        assert await garbage_of_async(cancelled) == 0
+
+    run(main())
 
 
 def test_a_call_closed_in_another_context_than_it_ran_in_closes_quietly():

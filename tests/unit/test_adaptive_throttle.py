@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncGenerator, Callable, Generator
 
 import pytest
+from tests.support.garbage import garbage_of
 from tests.support.retries import Caller, Clock, Script, call_coroutine, call_plain
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType, EnumResilienceEvent
@@ -324,21 +324,14 @@ def test_no_call_leaves_cyclic_garbage(call: Caller, outcome: object):
     policy = throttle(rng=Dice(0.5))
     work = policy(Script(outcome))
 
-    def many(times: int) -> None:
-        for _ in range(times):
+    def many() -> None:
+        for _ in range(100):
             try:
                 work()
             except (ConnectionError, InfraUnavailableError):
                 pass
 
-    gc.disable()
-    try:
-        many(3)
-        gc.collect()
-        many(100)
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+    assert garbage_of(many) == 0
 
 
 # Settings

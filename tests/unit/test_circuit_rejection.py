@@ -1,7 +1,6 @@
 """Contract sections 2 and 4: the error of a refused call says what is to be known, and nothing that is secret."""
 
 import copy
-import gc
 import json
 import pickle
 import traceback
@@ -10,6 +9,7 @@ from uuid import uuid4
 import pytest
 from circuitbreaker import CircuitBreakerError
 from tests.support.circuits import CALLS, FACES, Clock, Flight, attempt, fail, fresh, make, refused
+from tests.support.garbage import garbage_of
 
 from omnibase_infra.enums import EnumCircuitState, EnumCoreErrorCode, EnumInfraTransportType, EnumResilienceEvent
 from omnibase_infra.errors import InfraUnavailableError
@@ -167,15 +167,7 @@ def test_an_error_that_was_handled_is_gone_without_a_garbage_collection(face, ou
             return
         raise AssertionError
 
-    handled()
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(3):
-            handled()
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+    assert garbage_of(handled) == 0
 
 
 def test_retry_after_is_above_zero_however_close_the_recovery_is():

@@ -7,6 +7,7 @@ import gc
 from collections.abc import AsyncGenerator, Callable
 
 import pytest
+from tests.support.garbage import garbage_of_async
 from tests.support.virtual_time import clock, run
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType, EnumResilienceEvent
@@ -322,20 +323,16 @@ def test_no_call_leaves_cyclic_garbage(plans):
                 raise outcome
             return outcome
 
-        for times in (3, 50):
-            gc.collect()
-            for _ in range(times):
+        async def many() -> None:
+            for _ in range(50):
                 try:
                     await query()
                 except ConnectionError:
                     pass
-        return gc.collect()
 
-    gc.disable()
-    try:
-        assert run(main()) == 0
-    finally:
-        gc.enable()
+        return await garbage_of_async(many)
+
+    assert run(main()) == 0
 
 
 # Context, correlation, events

@@ -8,6 +8,7 @@ from contextvars import Context
 import pytest
 from circuitbreaker import CircuitBreakerMonitor
 from tests.support.circuits import Clock, drive, fresh, make
+from tests.support.garbage import garbage_of
 
 from omnibase_infra.enums import EnumCircuitState, EnumInfraTransportType, EnumResilienceEvent
 from omnibase_infra.errors import InfraConnectionError, InfraUnavailableError, ProtocolConfigurationError
@@ -438,17 +439,15 @@ def test_blocks_of_two_keys_that_are_left_in_other_contexts_settle_their_own():
 
 def test_a_failed_call_leaves_nothing_to_the_garbage_collector():
     breaker = keyed(failure_threshold=99)
-    gc.collect()
-    gc.disable()
-    try:
+
+    def many() -> None:
         for _ in range(20):
             try:
                 ask(breaker, "a", DownError)
             except DownError:
                 pass
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+
+    assert garbage_of(many) == 0
 
 
 # The whole

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.support.garbage import garbage_of_async
 
-from omnibase_infra.infrastructure.resilience import TokenBucketLimiter, create_database_rate_limiter
+from omnibase_infra.infrastructure.resilience import create_database_rate_limiter
 
 
 async def fine() -> None:
@@ -19,28 +19,17 @@ async def failing() -> None:
     raise ConnectionError
 
 
-def garbage_of(limiter: TokenBucketLimiter, fn: Callable[[], object]) -> int:
-    guarded = limiter(fn)
-
-    async def main() -> int:
-        for calls in (3, 100):
-            gc.collect()
-            for _ in range(calls):
-                try:
-                    await guarded()
-                except Exception:
-                    pass
-        return gc.collect()
-
-    gc.disable()
-    try:
-        return asyncio.run(main())
-    finally:
-        gc.enable()
-
-
 @pytest.mark.parametrize("fn", [fine, failing])
 @pytest.mark.parametrize("translate", [False, True])
 @pytest.mark.parametrize("rate", [1e9, 1e-9], ids=["admitted", "rejected"])
-def test_no_call_leaves_cyclic_garbage(fn: Callable[[], object], translate: bool, rate: float) -> None:
-    assert garbage_of(create_database_rate_limiter(rate, max(1, rate), translate=translate), fn) == 0
+def test_no_call_leaves_cyclic_garbage(fn: Callable[[], Awaitable[None]], translate: bool, rate: float) -> None:
+    guarded = create_database_rate_limiter(rate, max(1, rate), translate=translate)(fn)
+
+    async def many() -> None:
+        for _ in range(100):
+            try:
+                await guarded()
+            except Exception:
+                pass
+
+    assert asyncio.run(garbage_of_async(many)) == 0

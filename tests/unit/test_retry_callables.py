@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import inspect
 from collections.abc import Callable
 
 import pytest
 import tenacity
+from tests.support.garbage import garbage_of, garbage_of_async
 from tests.support.retries import Script, call_coroutine, call_plain
 from tests.support.virtual_time import clock as loop_clock
 from tests.support.virtual_time import run
@@ -231,24 +231,17 @@ def test_a_call_leaves_no_cyclic_garbage_however_it_ends(settings, outcomes):
     async def coroutine() -> object:
         return script()
 
-    async def main() -> list[int]:
-        found: list[int] = []
-        for _ in range(3):  # the first round fills caches
-            gc.collect()
-            try:
-                await coroutine()
-            except (ConnectionError, ValueError):
-                pass
-            found.append(gc.collect())
-            try:
-                plain()
-            except (ConnectionError, ValueError):
-                pass
-            found.append(gc.collect())
-        return found[2:]
+    async def awaited() -> None:
+        try:
+            await coroutine()
+        except (ConnectionError, ValueError):
+            pass
 
-    gc.disable()
-    try:
-        assert asyncio.run(main()) == [0, 0, 0, 0]
-    finally:
-        gc.enable()
+    def called() -> None:
+        try:
+            plain()
+        except (ConnectionError, ValueError):
+            pass
+
+    assert asyncio.run(garbage_of_async(awaited)) == 0
+    assert garbage_of(called) == 0
