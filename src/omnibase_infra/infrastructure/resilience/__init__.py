@@ -257,8 +257,6 @@ _LATE = {
 
 
 def __getattr__(name: str) -> object:
-    if name == "registry":
-        return import_module(f"{__name__}.registry")
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return cast("object", getattr(import_module(f"{__name__}.{_LATE[name]}"), name))

@@ -20,7 +20,7 @@ from omnibase_infra.infrastructure.resilience.pipeline_order import Policy, chec
 from omnibase_infra.infrastructure.resilience.retry_policy import InfrastructureRetryPolicy
 from omnibase_infra.infrastructure.resilience.stale_cache import StaleCache
 from omnibase_infra.infrastructure.resilience.timeout import Timeout
-from omnibase_infra.infrastructure.resilience.translate import translate
+from omnibase_infra.infrastructure.resilience.translate import translate, translating_async, translating_sync
 
 if TYPE_CHECKING:
     from omnibase_infra.models.resilience.model_pipeline_explanation import ModelPipelineExplanation
@@ -104,7 +104,8 @@ class ResiliencePipeline:
         stages = stages[outermost is not None : len(stages) - (innermost is not None)]
         usual = usual_order(policies, stages)
         operation = qualified_name(fn)
-        call = stacked = self._translated(_stacked(policies, work), operation)
+        becomes = partial(self._translate, operation=operation)
+        call = stacked = translating_async(_stacked(policies, work), becomes)
         if usual is not None:
             inside_retry = (
                 policies[1 + stages.index(EnumPipelineStage.RETRY) :] if usual.retry is not None else policies
@@ -114,11 +115,11 @@ class ResiliencePipeline:
                 work,
                 again=_stacked(inside_retry, work),
                 stacked=stacked,
-                translate=partial(self._translate, operation=operation),
+                translate=becomes,
                 operation=operation,
             )
         call.__qualname__ = operation  # what a fallback calls it in its events
-        return call if outermost is None else self._translated(outermost(call), operation)
+        return call if outermost is None else translating_async(outermost(call), becomes)
 
     def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
         """Guard a plain function, by the stack of the policies' own wrappers."""
@@ -133,21 +134,7 @@ class ResiliencePipeline:
                 call = policy.within(total)(call)
             else:
                 call = policy(call)
-        operation = qualified_name(fn)
-
-        def outer(*args: P.args, **kwargs: P.kwargs) -> T:
-            try:
-                return call(*args, **kwargs)
-            except Exception as exc:
-                error = self._translate(exc, operation)
-                try:
-                    if error is exc:
-                        raise
-                    raise error from exc
-                finally:
-                    del error
-
-        return outer
+        return translating_sync(call, partial(self._translate, operation=qualified_name(fn)))
 
     def _refuse_stream(self, fn: Callable[..., object]) -> None:
         """Have a cache refuse a generator function itself: of one, it would only be shown the first item."""
@@ -155,23 +142,6 @@ class ResiliencePipeline:
             for policy in self.policies:
                 if isinstance(policy, StaleCache):
                     policy(fn)
-
-    def _translated(
-        self, call: Callable[P, Coroutine[object, None, T]], operation: str
-    ) -> Callable[P, Coroutine[object, None, T]]:
-        async def outer(*args: P.args, **kwargs: P.kwargs) -> T:
-            try:
-                return await call(*args, **kwargs)
-            except Exception as exc:
-                error = self._translate(exc, operation)
-                try:
-                    if error is exc:
-                        raise
-                    raise error from exc
-                finally:
-                    del error
-
-        return outer
 
     def _translate(self, exc: Exception, operation: str) -> BaseException:
         return translate(exc, transport=self.transport, operation=operation, target_name=self.name)

@@ -38,7 +38,7 @@ from omnibase_infra.infrastructure.resilience.decorate import (
 )
 from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.infrastructure.resilience.rules import token_bucket as rule
-from omnibase_infra.infrastructure.resilience.translate import translate
+from omnibase_infra.infrastructure.resilience.translate import translate, translating_async, translating_sync
 from omnibase_infra.utils.util_ambient import clock_for, origin_of, sleep_of
 from omnibase_infra.utils.util_correlation import correlation_id_var
 from omnibase_infra.utils.util_show_value import short_hash, show_value
@@ -293,6 +293,7 @@ class TokenBucketLimiter(NamedByUse):
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Limit a coroutine function."""
         operation = self._introduce(fn)
+        work = translating_async(fn, partial(self._becomes, operation)) if self._translate else fn
         take = self.quick_take()
         cost = 1 / self.rate
         waits = self._on_limit is EnumOnLimit.WAIT
@@ -300,19 +301,14 @@ class TokenBucketLimiter(NamedByUse):
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
             if not (take() or (waits and await self.acquire_async(timeout=self._timeout))):
                 raise self._rejection(operation, cost)
-            try:
-                return await fn(*args, **kwargs)
-            except Exception as exc:
-                if not self._translate:
-                    raise
-                self._raise_translated(exc, operation)
-                raise
+            return await work(*args, **kwargs)
 
         return call
 
     def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
         """Limit a plain function."""
         operation = self._introduce(fn)
+        work = translating_sync(fn, partial(self._becomes, operation)) if self._translate else fn
         take = self.quick_take()
         cost = 1 / self.rate
         waits = self._on_limit is EnumOnLimit.WAIT
@@ -320,14 +316,8 @@ class TokenBucketLimiter(NamedByUse):
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             if not (take() or (waits and self.wait(timeout=self._timeout))):
                 raise self._rejection(operation, cost)
-            try:
-                result = fn(*args, **kwargs)
-                refuse_deferred(fn, result)
-            except Exception as exc:
-                if not self._translate:
-                    raise
-                self._raise_translated(exc, operation)
-                raise
+            result = work(*args, **kwargs)
+            refuse_deferred(fn, result)
             return result
 
         return call
@@ -425,13 +415,8 @@ class TokenBucketLimiter(NamedByUse):
         del self._queue[waiter]
         self._queued = self._queued - waiter.cost if self._queue else 0.0
 
-    def _raise_translated(self, exc: Exception, operation: str) -> None:
-        error = translate(exc, transport=self.transport, operation=operation, target_name=self._name)
-        if error is not exc:
-            try:
-                raise error
-            finally:
-                del error  # its traceback holds this frame
+    def _becomes(self, operation: str, exc: Exception) -> BaseException:
+        return translate(exc, transport=self.transport, operation=operation, target_name=self._name)
 
     def _rejection(self, operation: str, cost: float) -> InfraRateLimitedError:
         return _rejected(
@@ -601,6 +586,7 @@ class SharedRateLimiter(TokenBucketLimiter):
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Limit a coroutine function."""
         operation = self._introduce(fn)
+        work = translating_async(fn, partial(self._becomes, operation)) if self._translate else fn
         take, patience = self._shared.take_async, self._patience_of_calls()
 
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -609,19 +595,14 @@ class SharedRateLimiter(TokenBucketLimiter):
                 raise self._refused(operation, grant)
             if grant.wait:
                 await self._sleep_until_async(grant)
-            try:
-                return await fn(*args, **kwargs)
-            except Exception as exc:
-                if not self._translate:
-                    raise
-                self._raise_translated(exc, operation)
-                raise
+            return await work(*args, **kwargs)
 
         return call
 
     def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
         """Limit a plain function."""
         operation = self._introduce(fn)
+        work = translating_sync(fn, partial(self._becomes, operation)) if self._translate else fn
         take, patience = self._shared.take, self._patience_of_calls()
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -630,14 +611,8 @@ class SharedRateLimiter(TokenBucketLimiter):
                 raise self._refused(operation, grant)
             if grant.wait:
                 self._sleep_until(grant)
-            try:
-                result = fn(*args, **kwargs)
-                refuse_deferred(fn, result)
-            except Exception as exc:
-                if not self._translate:
-                    raise
-                self._raise_translated(exc, operation)
-                raise
+            result = work(*args, **kwargs)
+            refuse_deferred(fn, result)
             return result
 
         return call

@@ -375,10 +375,7 @@ class InfrastructureRetryPolicy(Decorating):
             return None, None
         failure = failure_of(failed, self.transport)
         hint = failure.retry_after_seconds
-        if failure.kind is EnumFailureKind.REJECTED and self._waits_for_circuit(failed, hint):
-            again = True
-        else:
-            again = self._is_retried(failure)
+        again = self._is_retried(failure) or (_is_open_circuit(failed) and self._waits_for_circuit(hint))
         if not again or call.attempt >= config.max_attempts or call.cancelled():
             return None, self._final_error(call, failed)
         pause = backoff.wait(call.attempt, config.min_wait, config.max_wait, self._rng())
@@ -392,8 +389,8 @@ class InfrastructureRetryPolicy(Decorating):
         failure = failure_of(failed, self.transport) if failed is not None else None
         hint = failure.retry_after_seconds if failure is not None else None
         again = await self._is_to_retry(state, call, self._clock())
-        if isinstance(failed, ModelOnexError) and failed.rejected_by is not None and failed.circuit_state is not None:
-            again = self._waits_for_circuit(failed, hint)
+        if _is_open_circuit(failed):
+            again = self._waits_for_circuit(hint)
         if not again or call.cancelled():
             return None, None if failed is None else self._final_error(call, failed)
         pause, stop = await self._wait_and_stop(state, call, hint)
@@ -407,10 +404,9 @@ class InfrastructureRetryPolicy(Decorating):
                 await told
         return granted, error
 
-    def _waits_for_circuit(self, failed: Exception, hint: float | None) -> bool:
-        """Whether the call was rejected by an open circuit, and the user asked to wait for that."""
-        is_open = isinstance(failed, ModelOnexError) and failed.circuit_state is not None
-        return is_open and self.retry_open_circuit and hint is not None
+    def _waits_for_circuit(self, hint: float | None) -> bool:
+        """Whether the user asked to wait for an open circuit, and it says how long."""
+        return self.retry_open_circuit and hint is not None
 
     def _granted(
         self, call: _Call, failed: Exception | None, failure: Failure | None, pause: float
@@ -497,6 +493,10 @@ class InfrastructureRetryPolicy(Decorating):
                 error_type=type(error).__qualname__,
             )
         return error
+
+
+def _is_open_circuit(failed: Exception | None) -> bool:
+    return isinstance(failed, ModelOnexError) and failed.rejected_by is not None and failed.circuit_state is not None
 
 
 def _nothing() -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType
 from omnibase_infra.errors import (
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from pydantic import JsonValue
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BECOMES: Final[dict[EnumFailureKind, tuple[type[RuntimeHostError], str]]] = {
     EnumFailureKind.CONNECTION: (InfraConnectionError, "could not be reached"),
@@ -82,3 +86,41 @@ def translate(
     )
     error.__cause__ = exc
     return error
+
+
+def translating_async(
+    fn: Callable[P, Coroutine[object, None, T]], becomes: Callable[[Exception], BaseException]
+) -> Callable[P, Coroutine[object, None, T]]:
+    """A coroutine function that raises what its failures become, chained from them."""
+
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await fn(*args, **kwargs)
+        except Exception as exc:
+            error = becomes(exc)
+            try:
+                if error is exc:
+                    raise
+                raise error from exc
+            finally:
+                del error  # else it and this frame would hold each other until a garbage collection
+
+    return call
+
+
+def translating_sync(fn: Callable[P, T], becomes: Callable[[Exception], BaseException]) -> Callable[P, T]:
+    """The same for a plain function."""
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return fn(*args, **kwargs)
+        except Exception as exc:
+            error = becomes(exc)
+            try:
+                if error is exc:
+                    raise
+                raise error from exc
+            finally:
+                del error  # else it and this frame would hold each other until a garbage collection
+
+    return call
