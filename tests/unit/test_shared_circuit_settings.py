@@ -19,9 +19,9 @@ from omnibase_infra.infrastructure.resilience import (
     create_valkey_circuit_breaker,
     create_vault_circuit_breaker,
 )
-from omnibase_infra.infrastructure.resilience.shared_state.clients import shown_url
 from omnibase_infra.models.resilience import ModelCircuitBreakerConfig, ModelSharedCircuitConfig
 from omnibase_infra.presets import load_presets
+from omnibase_infra.utils.util_store_url import shown_url
 
 URL = "redis://user:hunter2@127.0.0.1:1/0"
 FACTORIES = [

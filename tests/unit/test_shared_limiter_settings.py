@@ -19,7 +19,7 @@ from omnibase_infra.infrastructure.resilience import (
     create_database_resilience,
     create_kafka_rate_limiter,
 )
-from omnibase_infra.infrastructure.resilience.shared_state import limit_storages
+from omnibase_infra.infrastructure.resilience.shared_state import clients
 from omnibase_infra.infrastructure.resilience.shared_state.limit_storages import within
 from omnibase_infra.infrastructure.resilience.shared_state.store_health import StoreHealth
 from omnibase_infra.models.resilience import ModelRateLimitConfig
@@ -154,16 +154,20 @@ def test_the_arguments_of_calls_are_checked_as_those_of_every_limiter(client_ins
 
 def test_either_client_serves_both_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
     def only(package: str) -> None:
-        monkeypatch.setattr(limit_storages, "find_spec", lambda name: name if name == package else None)
+        monkeypatch.setattr(clients, "find_spec", lambda name: name if name == package else None)
+
+    def served(uri: str) -> tuple[str, str]:
+        package = clients.package_for(uri, "storage_uri")
+        return clients.url_for(package, uri), package
 
     only("valkey")
-    assert limit_storages._served("redis+sentinel://h:1/m") == ("valkey+sentinel://h:1/m", "valkey")
+    assert served("redis+sentinel://h:1/m") == ("valkey+sentinel://h:1/m", "valkey")
     only("redis")
-    assert limit_storages._served("valkeys://h") == ("rediss://h", "redis")
-    assert limit_storages._served("redis://valkey") == ("redis://valkey", "redis")
+    assert served("valkeys://h") == ("rediss://h", "redis")
+    assert served("redis://valkey") == ("redis://valkey", "redis")
     only("none")
     with pytest.raises(ProtocolConfigurationError, match="install the package valkey"):
-        limit_storages._served("valkey://h")
+        served("valkey://h")
 
 
 def test_the_secret_of_a_uri_is_in_no_representation(client_installed: None) -> None:

@@ -14,10 +14,11 @@ from omnibase_infra.enums import EnumCircuitState
 from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience.arguments import checked_seconds
 from omnibase_infra.infrastructure.resilience.shared_state.circuit_store import CircuitStore, Reading, Step
-from omnibase_infra.infrastructure.resilience.shared_state.clients import blocking_client, is_store_url, shown_url
+from omnibase_infra.infrastructure.resilience.shared_state.clients import blocking_client
 from omnibase_infra.infrastructure.resilience.shared_state.limit_storages import KEY_PREFIX
 from omnibase_infra.models.resilience import ModelCircuitBreakerConfig, ModelSharedCircuitConfig
 from omnibase_infra.utils.util_sanitize import sanitize
+from omnibase_infra.utils.util_store_url import is_store_url, shown_url
 
 if TYPE_CHECKING:
     from omnibase_infra.infrastructure.resilience.shared_state.clients import BlockingClient

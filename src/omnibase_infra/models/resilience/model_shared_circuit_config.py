@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from omnibase_infra.models.resilience.model_config_base import ModelConfigBase
 from omnibase_infra.utils.util_builtin_numbers import shipped_float, shipped_int
-
-_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+from omnibase_infra.utils.util_store_url import is_store_url
 
 
 def _store_url(url: SecretStr | None) -> SecretStr | None:
-    if url is not None:
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in _SCHEMES or not parts.hostname or parts.port == 0:
-            raise ValueError
+    if url is not None and not is_store_url(url.get_secret_value()):
+        raise ValueError
     return url
 
 

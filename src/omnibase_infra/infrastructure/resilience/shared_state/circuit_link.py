@@ -22,7 +22,8 @@ from weakref import ref
 from omnibase_infra.enums import EnumResilienceEvent
 from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.infrastructure.resilience.shared_state.circuit_store import CHANNEL, CircuitStore, Reading, Step
-from omnibase_infra.infrastructure.resilience.shared_state.clients import blocking_client, package_for, shown_url
+from omnibase_infra.infrastructure.resilience.shared_state.clients import blocking_client, package_for
+from omnibase_infra.utils.util_store_url import shown_url
 
 if TYPE_CHECKING:
     from omnibase_infra.infrastructure.resilience.shared_state.circuit_follower import CircuitFollower
@@ -241,7 +242,7 @@ def link_to(shared: ModelSharedCircuitConfig) -> CircuitLink:
         ProtocolConfigurationError: When no client for the store is installed.
     """
     url = "" if shared.url is None else shared.url.get_secret_value()
-    package_for(url)
+    package_for(url, "shared")
     key = (url, shared.poll_interval, shared.timeout, shared.retry_interval)
     with _links_lock:
         link = _links.get(key)

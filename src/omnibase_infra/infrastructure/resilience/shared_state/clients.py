@@ -5,16 +5,13 @@ redis-py and valkey-py have one interface. Neither is needed before a store is u
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final, Protocol, cast
-from urllib.parse import urlsplit
+from typing import Protocol, cast
 
 from omnibase_infra.errors import ProtocolConfigurationError
-
-SCHEMES: Final = {"redis": "redis", "rediss": "redis", "valkey": "valkey", "valkeys": "valkey"}
-"""The schemes of a URL, and the package that is preferred for each."""
 
 
 class Pipeline(Protocol):
@@ -77,53 +74,50 @@ class BlockingClient(Protocol):
         ...
 
 
-def is_store_url(url: str) -> bool:
-    """Whether a URL names a server that can be a store."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return False
-
-
-def shown_url(url: str) -> str:
-    """The URL without user, password and options, for errors and logs."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return f"{parts.scheme}://{host if parts.port is None else f'{host}:{parts.port}'}{parts.path}"
-
-
 def blocking_client(url: str, timeout: float) -> BlockingClient:
     """A client for one thread, which answers or fails within about `timeout` seconds and never tries again by itself.
 
     Raises:
         ProtocolConfigurationError: When neither redis-py nor valkey-py is installed.
     """
-    package = package_for(url)
-    scheme, rest = url.split("://", 1)
-    fitting = f"{package}{'s' if scheme in ('rediss', 'valkeys') else ''}://{rest}"
-    retry = import_module(f"{package}.retry").Retry(import_module(f"{package}.backoff").NoBackoff(), 0)
+    package = package_for(url, "shared")
     client: object = getattr(import_module(package), package.capitalize()).from_url(
-        fitting,
+        url_for(package, url),
         decode_responses=True,
         protocol=2,
-        retry=retry,
+        retry=no_retry(package),
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
     )
     return cast("BlockingClient", client)
 
 
-def package_for(url: str) -> str:
+def package_for(url: str, parameter: str) -> str:
     """The installed package that serves a URL: the one of its scheme, else the other.
+
+    Args:
+        url: A URL whose scheme begins with ``redis`` or ``valkey``.
+        parameter: What the user gave it as.
 
     Raises:
         ProtocolConfigurationError: When there is neither.
     """
-    preferred = SCHEMES[urlsplit(url).scheme]
-    for package in dict.fromkeys((preferred, "redis", "valkey")):
+    preferred, other = ("valkey", "redis") if url.startswith("valkey") else ("redis", "valkey")
+    for package in (preferred, other):
         if find_spec(package) is not None:
             return package
     raise ProtocolConfigurationError(
-        f"a {preferred}:// URL needs a client: install the package {preferred}", parameter="shared"
+        f"{parameter}: a {preferred}:// URL needs a client: install the package {preferred}", parameter=parameter
     )
+
+
+def url_for(package: str, url: str) -> str:
+    """The URL in the words of the package that serves it."""
+    return re.sub("^(redis|valkey)", package, url)
+
+
+def no_retry(package: str, *, asynchronous: bool = False) -> object:
+    """The package's setting for a client that never tries again by itself."""
+    kind = f"{package}.asyncio" if asynchronous else package
+    nothing: object = import_module(f"{package}.backoff").NoBackoff()
+    return cast("object", import_module(f"{kind}.retry").Retry(nothing, 0))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import contextmanager, suppress
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Protocol, cast
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
-from omnibase_infra.errors import ProtocolConfigurationError
+from omnibase_infra.infrastructure.resilience.shared_state.clients import no_retry, package_for, url_for
 
 if TYPE_CHECKING:
     from limits.aio.storage import RedisStorage as AsyncRedisStorage
@@ -57,7 +54,8 @@ class LimitStorages:
     """
 
     def __init__(self, uri: str, timeout: float) -> None:
-        self._uri, self._package = _served(uri)
+        self._package: Final = package_for(uri, "storage_uri")
+        self._uri: Final = url_for(self._package, uri)
         self.timeout: Final = timeout
         self._lock = threading.Lock()
         self._blocking: RedisStorage | None = None
@@ -69,7 +67,7 @@ class LimitStorages:
         if self._blocking is None:
             with self._lock:
                 if self._blocking is None:
-                    self._blocking = cast("RedisStorage", self._made(self._uri, self._package))
+                    self._blocking = cast("RedisStorage", self._made(self._uri))
         return self._blocking
 
     async def of_loop(self) -> LoopStorage:
@@ -77,8 +75,7 @@ class LimitStorages:
         loop = asyncio.get_running_loop()
         held = self._of_loops.get(loop)
         if held is None:
-            uri, asynchronous = f"async+{self._uri}", f"{self._package}.asyncio"
-            held = LoopStorage(cast("AsyncRedisStorage", self._made(uri, asynchronous)))
+            held = LoopStorage(cast("AsyncRedisStorage", self._made(f"async+{self._uri}")))
             self._of_loops[loop] = held
             await anext(held.keeper)  # does not suspend: the loop learns of the generator, and closes it at its end
         return held
@@ -105,15 +102,18 @@ class LimitStorages:
         self._blocking = None
         self._of_loops = WeakKeyDictionary()
 
-    def _made(self, uri: str, package: str) -> object:
+    def _made(self, uri: str) -> object:
         from limits.storage import storage_from_string
 
-        root = package.partition(".")[0]
-        no_retry = import_module(f"{package}.retry").Retry(import_module(f"{root}.backoff").NoBackoff(), 0)
+        is_async = uri.startswith("async+")
         bounds = {"socket_timeout": self.timeout, "socket_connect_timeout": self.timeout}
-        options: dict[str, object] = {"key_prefix": KEY_PREFIX, "retry": no_retry, **bounds}
-        if uri.startswith("async+"):
-            options["implementation"] = "valkey" if root == "valkey" else "redispy"
+        options: dict[str, object] = {
+            "key_prefix": KEY_PREFIX,
+            "retry": no_retry(self._package, asynchronous=is_async),
+            **bounds,
+        }
+        if is_async:
+            options["implementation"] = "valkey" if self._package == "valkey" else "redispy"
         if "+sentinel" in uri:
             options["sentinel_kwargs"] = bounds
         return storage_from_string(uri, **cast("dict[str, float]", options))
@@ -191,15 +191,3 @@ def _handles(holder: object) -> list[object]:
     sentinel: object = getattr(holder, "sentinel", None)
     of_sentinel: list[object] = [] if sentinel is None else list(getattr(sentinel, "sentinels", ()))
     return [getattr(holder, "storage"), *of_sentinel]  # noqa: B009  # no type of `limits` tells that it is there
-
-
-def _served(uri: str) -> tuple[str, str]:
-    """The URI for an installed client, and the client's package: that of its scheme, else the other."""
-    package, other = ("valkey", "redis") if uri.startswith("valkey") else ("redis", "valkey")
-    if find_spec(package) is not None:
-        return uri, package
-    if find_spec(other) is not None:
-        return re.sub(f"^{package}", other, uri), other
-    raise ProtocolConfigurationError(
-        f"storage_uri: needs a client: install the package {package}", parameter="storage_uri"
-    )
