@@ -11,6 +11,8 @@ from omnibase_infra.enums.enum_pipeline_stage import EnumPipelineStage
 from omnibase_infra.enums.enum_policy_kind import EnumPolicyKind
 from omnibase_infra.enums.enum_rate_limit_strategy import EnumRateLimitStrategy
 from omnibase_infra.enums.enum_resilience_event import EnumResilienceEvent
+from omnibase_infra.enums.enum_scenario_event import EnumScenarioEvent
+from omnibase_infra.enums.enum_stack_kind import EnumStackKind
 from omnibase_infra.enums.enum_unset import EnumUnset
 
 __all__ = [
@@ -26,5 +28,7 @@ __all__ = [
     "EnumPolicyKind",
     "EnumRateLimitStrategy",
     "EnumResilienceEvent",
+    "EnumScenarioEvent",
+    "EnumStackKind",
     "EnumUnset",
 ]

@@ -1,0 +1,1 @@
+"""The shipping policies under virtual time: what a setting does before production does."""

@@ -1,0 +1,34 @@
+"""A named failure, to see what settings do in it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from omnibase_infra.models.resilience.model_config_base import ModelConfigBase
+from omnibase_infra.simulator.model_dependency import ModelDependency
+from omnibase_infra.simulator.model_load import ModelLoad
+from omnibase_infra.simulator.model_scenario_event import ModelScenarioEvent
+
+
+class ModelScenario(ModelConfigBase):
+    """Load, dependency, and what happens.
+
+    Attributes:
+        name: As `--scenario` takes it.
+        transport: The transport's table of the presets: ``database``, ``kafka``…
+        incident: One sentence on what it stands for.
+        seconds: How long it goes on, on the virtual clock.
+        load: Who calls.
+        dependency: What is called.
+        events: What happens meanwhile, by time.
+        checks: What the shipped preset must reach, as `--check` takes it.
+    """
+
+    name: str
+    transport: str
+    incident: str
+    seconds: float = Field(gt=0)
+    load: ModelLoad
+    dependency: ModelDependency
+    events: tuple[ModelScenarioEvent, ...] = ()
+    checks: tuple[str, ...] = ()
