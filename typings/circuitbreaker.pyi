@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final, ParamSpec, TypeAlias, TypeVar
 
 _Predicate: TypeAlias = Callable[[type[BaseException], BaseException], bool]
 _Expected: TypeAlias = type[Exception] | Iterable[type[BaseException]] | _Predicate
 _Fallback: TypeAlias = Callable[..., object]
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 STATE_CLOSED: Final = "closed"
 STATE_OPEN: Final = "open"
@@ -37,6 +39,7 @@ class CircuitBreaker:
         fallback_function: _Fallback | None = None,
     ) -> None: ...
     # The ways of making a call are left out: we replace every one of them, with types of our own.
+    def decorate(self, function: Callable[_P, _R], /) -> Callable[_P, _R]: ...
     def reset(self) -> None: ...
     @property
     def state(self) -> str: ...
@@ -77,3 +80,11 @@ class CircuitBreakerMonitor:
     def get_open(cls) -> Iterable[CircuitBreaker]: ...
     @classmethod
     def get_closed(cls) -> Iterable[CircuitBreaker]: ...
+
+def circuit(
+    failure_threshold: int | None = None,
+    recovery_timeout: float | None = None,
+    expected_exception: _Expected | None = None,
+    name: str | None = None,
+    fallback_function: _Fallback | None = None,
+) -> CircuitBreaker: ...

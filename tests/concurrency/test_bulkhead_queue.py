@@ -259,6 +259,20 @@ def test_waiters_of_a_closed_loop_are_passed_over() -> None:
     assert not any(task.done() for task in tasks)
 
 
+def test_a_queue_that_is_full_of_waiters_of_a_closed_loop_has_room() -> None:
+    bulkhead = Bulkhead(1, 2, 60)
+    assert bulkhead.take_place()
+    loop, tasks = abandoned(bulkhead, 2)
+    loop.close()
+    waiting = threading.Thread(target=bulkhead.call, args=(lambda: None,))
+    waiting.start()
+    until(lambda: bulkhead.waiting == 1)
+    bulkhead.give_back()
+    waiting.join()
+    assert_free(bulkhead)
+    assert not any(task.done() for task in tasks)
+
+
 def test_a_place_that_is_given_back_to_waiters_of_a_closed_loop_only_is_free() -> None:
     bulkhead = Bulkhead(1, 3, 60)
     assert bulkhead.take_place()

@@ -38,6 +38,8 @@ from tests.property.test_sanitize_property import (
 from tests.support.circuits import drive
 
 from omnibase_infra.errors import InfraConnectionError, ModelInfraErrorContext, ModelOnexError
+from omnibase_infra.errors.error_onex import policy_error
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.infrastructure.resilience import (
     RateLimiter,
     add_observer,
@@ -393,7 +395,7 @@ NOTHING = re.compile(r"(?!)")
 
 
 def tells_all(exc: BaseException, **_: object) -> BaseException:
-    return InfraConnectionError.of_policy(lambda: f"call failed: {exc}", context=ModelInfraErrorContext())
+    return policy_error(InfraConnectionError, ErrorOrigin(lambda _: f"call failed: {exc}"))
 
 
 @pytest.mark.parametrize(

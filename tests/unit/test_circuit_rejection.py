@@ -24,6 +24,7 @@ from omnibase_infra.infrastructure.resilience import (
     create_valkey_circuit_breaker,
     create_vault_circuit_breaker,
 )
+from omnibase_infra.infrastructure.resilience.rules import circuit as rule
 from omnibase_infra.utils import CorrelationContext
 
 SECRET = "hunter2"
@@ -146,7 +147,7 @@ def test_each_rejection_is_a_new_error_that_collects_no_traceback(face):
     breaker = opened()
     errors = [refused(breaker, face) for _ in range(3)]
     assert len({id(error) for error in errors}) == 3
-    assert len({id(error.__cause__) for error in errors}) == 3
+    assert all(error.__cause__ is not None and error.__cause__.__traceback__ is None for error in errors)
     assert len({len(traceback.extract_tb(error.__traceback__)) for error in errors}) == 1
 
 
@@ -221,3 +222,19 @@ def test_an_observer_that_raises_does_not_break_a_call_nor_keep_its_place():
     finally:
         remove()
     assert breaker.closed
+
+
+def test_a_circuit_that_closes_after_it_refused_a_call_is_told_as_half_open():
+    clock = Clock()
+    breaker = opened(clock)
+    clock.advance(60)
+    for change in (breaker.reset, breaker.disable):
+        change()
+        assert rule.refusal(breaker.circuit, clock.now)[0] is EnumCircuitState.HALF_OPEN
+    breaker.isolate()
+    assert rule.refusal(breaker.circuit, clock.now) == (EnumCircuitState.ISOLATED, None)
+
+
+def test_a_clock_below_zero_opens_no_circuit():
+    breaker = make(lambda: -1_000.0, failure_rate=0.5)
+    assert attempt(breaker) == "ok"

@@ -12,6 +12,8 @@ from unittest.mock import MagicMock
 import pytest
 from tests.support.policies import POLICIES, Policy
 
+from omnibase_infra.infrastructure.resilience.decorate import IS_DEFERRED
+
 
 @pytest.fixture(params=POLICIES)
 def policy(request: pytest.FixtureRequest) -> Policy:
@@ -165,3 +167,11 @@ def test_an_abstract_method_stays_abstract(policy: Policy) -> None:
         def fetch(self) -> int: ...
 
     assert Base.__abstractmethods__ == {"fetch"}
+
+
+def test_the_classes_of_results_are_not_all_remembered() -> None:
+    for number in range(3_000):
+        assert not IS_DEFERRED[type(f"Made{number}", (), {})]
+    assert len(IS_DEFERRED) <= 1_000
+    assert IS_DEFERRED[Coroutine]
+    assert not IS_DEFERRED[int]

@@ -22,6 +22,8 @@ from omnibase_infra.errors import (
     RuntimeHostError,
     SecretResolutionError,
 )
+from omnibase_infra.errors.error_onex import policy_error
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.errors.model_infra_error_context import call_context
 from omnibase_infra.infrastructure.resilience import classify
 
@@ -178,7 +180,8 @@ def test_a_copy_shows_the_context_exactly_when_the_original_does(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_message_that_was_not_yet_made_is_made_for_the_copy(way: str) -> None:
-    error = InfraRateLimitedError.of_policy(lambda: "limit reached", call_context(None, "fetch", None))
+    origin = ErrorOrigin(lambda _: "limit reached", call_context(None, "fetch", None))
+    error = policy_error(InfraRateLimitedError, origin)
     twin = WAYS[way](error)
     assert str(twin) == "[ONEX_CORE_162_RATE_LIMIT_EXCEEDED] limit reached"
     assert twin.model == error.model

@@ -21,6 +21,8 @@ from omnibase_infra.errors import (
     ModelOnexError,
     RuntimeHostError,
 )
+from omnibase_infra.errors.error_onex import policy_error
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.errors.model_infra_error_context import call_context
 from omnibase_infra.utils import correlation_id_var
 
@@ -301,17 +303,20 @@ def test_no_stack_is_formatted_and_no_model_built_at_construction(monkeypatch: p
 def test_the_errors_of_our_own_policies_make_their_message_when_it_is_first_read() -> None:
     made: list[str] = []
 
-    def describe() -> str:
+    def describe(_error: ModelOnexError) -> str:
         made.append("once")
         return "limit reached"
 
     correlation_id_var.set(ONE)
-    error = InfraRateLimitedError.of_policy(
-        describe,
-        call_context(EnumInfraTransportType.HTTP, "fetch", "api"),
+    error = policy_error(
+        InfraRateLimitedError,
+        ErrorOrigin(
+            describe,
+            call_context(EnumInfraTransportType.HTTP, "fetch", "api"),
+            rejected_by="api",
+            details={"retry_count": 2},
+        ),
         retry_after_seconds=0.5,
-        rejected_by="api",
-        details={"retry_count": 2},
     )
     assert not made
     assert str(error) == "[ONEX_CORE_162_RATE_LIMIT_EXCEEDED] limit reached"

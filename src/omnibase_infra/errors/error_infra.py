@@ -40,7 +40,8 @@ class InfraConnectionError(RuntimeHostError, ConnectionError):
     @property
     def error_code(self) -> EnumCoreErrorCode:
         """The given code, else the code of the context's transport."""
-        transport = self._context.transport_type if self._context else None
+        context = self._origin.context
+        transport = context.transport_type if context else None
         by_transport = _CONNECTION_CODES.get(transport) if transport else None
         return self._error_code or by_transport or EnumCoreErrorCode.SERVICE_UNAVAILABLE
 

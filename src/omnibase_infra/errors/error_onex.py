@@ -10,10 +10,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Self
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar
 from uuid import UUID, uuid4
 
 from omnibase_infra.enums import EnumCircuitState, EnumCoreErrorCode
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.utils.util_correlation import correlation_id_var
 
 if TYPE_CHECKING:
@@ -21,6 +24,17 @@ if TYPE_CHECKING:
 
     from omnibase_infra.errors.model_infra_error_context import ModelInfraErrorContext
     from omnibase_infra.errors.model_onex_error_record import ModelOnexErrorRecord
+
+_NOWHERE: Final = ErrorOrigin()
+_current_id: Final = correlation_id_var.get
+
+
+@cache
+def _sanitisers() -> tuple[Callable[[str], str], Callable[[str, object], JsonValue]]:
+    # Their patterns take longer to compile than all else here takes to import.
+    from omnibase_infra.utils.util_sanitize import sanitize, sanitize_value
+
+    return sanitize, sanitize_value
 
 
 class ModelOnexError(Exception):
@@ -45,13 +59,9 @@ class ModelOnexError(Exception):
     http_status: ClassVar[int] = 500
 
     _error_code: EnumCoreErrorCode | None = None
-    _context: ModelInfraErrorContext | None = None
+    _origin: ErrorOrigin = _NOWHERE
     _correlation_id: UUID | None = None
     _retry_after_seconds: float | None = None
-    _details: dict[str, JsonValue] | None = None
-    _describe: Callable[[], str] | None = None
-    circuit_state: EnumCircuitState | None = None
-    rejected_by: str | None = None
 
     def __init__(
         self,
@@ -65,16 +75,12 @@ class ModelOnexError(Exception):
         rejected_by: str | None = None,
         **details: object,
     ) -> None:
-        # Its patterns take longer to compile than all else here takes to import.
-        from omnibase_infra.utils.util_sanitize import sanitize, sanitize_value
-
+        sanitize, sanitize_value = _sanitisers()
         super().__init__(sanitize(str(message)))
         if error_code is not None:
             self._error_code = error_code
-        if context is not None:
-            self._context = context
-            if correlation_id is None:
-                correlation_id = context.correlation_id
+        if context is not None and correlation_id is None:
+            correlation_id = context.correlation_id
         if correlation_id is None:
             correlation_id = correlation_id_var.get()
         if correlation_id is not None:
@@ -83,58 +89,20 @@ class ModelOnexError(Exception):
             if not 0 <= retry_after_seconds < math.inf:
                 raise ValueError(f"retry_after_seconds = {retry_after_seconds}: must be 0 or more seconds, and finite")
             self._retry_after_seconds = float(retry_after_seconds)
-        if circuit_state is not None:
-            self.circuit_state = EnumCircuitState(circuit_state)
-        if rejected_by is not None:
-            self.rejected_by = rejected_by
-        if details:
-            self._details = {key: sanitize_value(key, value) for key, value in details.items() if value is not None}
-
-    @classmethod
-    def of_policy(
-        cls,
-        describe: Callable[[], str],
-        context: ModelInfraErrorContext,
-        *,
-        correlation_id: UUID | None = None,
-        retry_after_seconds: float | None = None,
-        circuit_state: EnumCircuitState | None = None,
-        rejected_by: str | None = None,
-        details: dict[str, JsonValue] | None = None,
-    ) -> Self:
-        """The constructor of our own policies: nothing to check or to clean, and no sentence made before it is read.
-
-        Args:
-            describe: Makes the message out of our own words and names that are already clean.
-            context: Where it happened; shared by the errors of one place.
-            correlation_id: The current one when None.
-            retry_after_seconds: As in the constructor, like the rest.
-            circuit_state: …
-            rejected_by: …
-            details: …
-        """
-        error = cls.__new__(cls)
-        error.__dict__ = {  # at once: seven assignments take twice as long
-            "_describe": describe,
-            "_context": context,
-            "_retry_after_seconds": retry_after_seconds,
-            "_details": details,
-            "circuit_state": circuit_state,
-            "rejected_by": rejected_by,
-        }
-        if correlation_id is None:
-            correlation_id = correlation_id_var.get()
-        if correlation_id is not None:
-            error._correlation_id = correlation_id
-        return error
+        self._origin = ErrorOrigin(
+            None,
+            context,
+            None if circuit_state is None else EnumCircuitState(circuit_state),
+            rejected_by,
+            {key: sanitize_value(key, value) for key, value in details.items() if value is not None},
+        )
 
     @property
     def message(self) -> str:
         """What happened, in words."""
-        describe = self._describe
-        if describe is not None:
-            self.args = (describe(),)
-            self._describe = None
+        describe = self._origin.describe
+        if describe is not None and not self.args:
+            self.args = (describe(self),)
         return str(self.args[0]) if self.args else ""
 
     @property
@@ -156,12 +124,23 @@ class ModelOnexError(Exception):
         """When another try makes sense, in seconds; None when nobody said."""
         if self._retry_after_seconds is not None:
             return self._retry_after_seconds
-        return self._context.retry_after_seconds if self._context else None
+        given = self._origin.context
+        return given.retry_after_seconds if given else None
+
+    @property
+    def circuit_state(self) -> EnumCircuitState | None:
+        """The state of the circuit that refused the call; None when no circuit did."""
+        return self._origin.circuit_state
+
+    @property
+    def rejected_by(self) -> str | None:
+        """Name of our own policy that refused the call; None when the failure came from outside."""
+        return self._origin.rejected_by
 
     @property
     def retry_count(self) -> int | None:
         """Attempts made before this error was raised; None when no retry was involved."""
-        count = self._details.get("retry_count") if self._details else None
+        count = (self._origin.details or {}).get("retry_count")
         return count if isinstance(count, int) else None
 
     @property
@@ -169,13 +148,14 @@ class ModelOnexError(Exception):
         """The frozen context, with the correlation id and the retry hint of this error filled in."""
         from omnibase_infra.errors.model_infra_error_context import ModelInfraErrorContext
 
-        given = self._context or ModelInfraErrorContext()
+        given = self._origin.context or ModelInfraErrorContext()
         filled = {"correlation_id": self.correlation_id, "retry_after_seconds": self.retry_after_seconds}
         if (
             given.correlation_id != filled["correlation_id"]
             or given.retry_after_seconds != filled["retry_after_seconds"]
         ):
-            given = self._context = given.model_copy(update=filled)
+            given = given.model_copy(update=filled)
+            self._origin = replace(self._origin, context=given)
         return given
 
     @property
@@ -195,7 +175,7 @@ class ModelOnexError(Exception):
             retry_after_seconds=self.retry_after_seconds,
             circuit_state=self.circuit_state,
             rejected_by=self.rejected_by,
-            context={**fields, **(self._details or {})},
+            context={**fields, **(self._origin.details or {})},
         )
 
     def model_dump(self) -> dict[str, object]:
@@ -232,6 +212,8 @@ class ModelOnexError(Exception):
     def _settle(self) -> None:
         """Make what is made when first read: an id made later would differ in each copy."""
         _ = self.correlation_id, self.message
+        if self._origin.describe is not None:
+            self._origin = replace(self._origin, describe=None, cause=None)
 
     def _clone(self) -> Self:
         self._settle()
@@ -241,6 +223,32 @@ class ModelOnexError(Exception):
         clone.__cause__, clone.__context__ = self.__cause__, self.__context__
         clone.__suppress_context__ = self.__suppress_context__
         return clone
+
+
+_AnyOnexError = TypeVar("_AnyOnexError", bound=ModelOnexError)
+
+
+def policy_error(
+    cls: type[_AnyOnexError],
+    origin: ErrorOrigin,
+    retry_after_seconds: float | None = None,
+    correlation_id: UUID | None = None,
+) -> _AnyOnexError:
+    """Make an error as our own policies do: nothing to check or to clean, and no sentence made before it is read.
+
+    Args:
+        cls: The class of the error.
+        origin: What the errors of the place have in common.
+        retry_after_seconds: As in the constructor.
+        correlation_id: The current one when None.
+    """
+    error = cls.__new__(cls)
+    error._origin = origin  # pyright: ignore[reportPrivateUsage]
+    error._retry_after_seconds = retry_after_seconds  # pyright: ignore[reportPrivateUsage]
+    current = correlation_id or _current_id()
+    if current is not None:
+        error._correlation_id = current  # pyright: ignore[reportPrivateUsage]
+    return error
 
 
 def _restore(cls: type[ModelOnexError], args: tuple[object, ...]) -> ModelOnexError:

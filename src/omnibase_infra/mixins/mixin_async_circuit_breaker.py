@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from omnibase_infra.enums import EnumInfraTransportType
+from omnibase_infra.enums import EnumInfraTransportType, EnumUnset
 from omnibase_infra.errors import RuntimeHostError
 from omnibase_infra.infrastructure.resilience.arguments import checked_name
+from omnibase_infra.infrastructure.resilience.shared_state.circuit_sharing import settled, sharing
 from omnibase_infra.mixins.reported_circuit import ReportedCircuit
 from omnibase_infra.mixins.task_lock import AnyTask, TaskLock
 from omnibase_infra.utils.util_correlation import CorrelationContext
@@ -52,6 +53,8 @@ class MixinAsyncCircuitBreaker:
         service_name: str | None = None,
         transport_type: EnumInfraTransportType | None = None,
         *,
+        shared: str | EnumUnset | None = EnumUnset.UNSET,
+        quorum: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
     ) -> None:
@@ -62,8 +65,14 @@ class MixinAsyncCircuitBreaker:
                 ``[defaults.circuit_breaker]`` preset, 5.
             reset_timeout: Seconds until an open circuit admits a probe; 0 means at once, and then nothing
                 bounds the probes under way. Default: the preset's, 60.
-            service_name: Shown in errors and logs; the name of the class when None. Objects of one name share nothing.
+            service_name: Shown in errors and logs; the name of the class when None. Objects of one name share nothing,
+                save with `shared`.
             transport_type: Transport of the guarded calls.
+            shared: URL of the Redis or Valkey through which the objects of one `service_name`, which is needed then,
+                share one circuit, in all workers; None for one of this object. Where the preset has the URL, those with
+                a `service_name` are shared. Only a check that would be a probe waits for the store, with the lock held,
+                for the preset's 0.02 s at most.
+            quorum: With `shared`, workers that must report a trip before it counts for all, 1 or more.
             clock: Monotonic time in seconds.
             rng: Source of the recovery's jitter, in [0, 1), should the preset have one.
 
@@ -79,11 +88,15 @@ class MixinAsyncCircuitBreaker:
             "circuit_breaker",
             ModelCircuitBreakerConfig,
             # One success closes it: that is what the report of a success is called here.
-            overrides={"success_threshold": 1} | {key: value for key, value in given.items() if value is not None},
+            overrides={
+                "success_threshold": 1,
+                **{key: value for key, value in given.items() if value is not None},
+                **sharing(shared, quorum),
+            },
             names={"failure_threshold": "threshold", "recovery_timeout": "reset_timeout"},
         )
         circuit = ReportedCircuit(
-            config,
+            settled(config, shared, quorum, service_name, "service_name"),
             name=checked_name(service_name, "service_name") or type(self).__qualname__,
             transport=transport_type,
             clock=clock,
@@ -117,6 +130,10 @@ class MixinAsyncCircuitBreaker:
             RuntimeHostError: When this task does not hold `_circuit_breaker_lock`.
         """
         circuit, task = self._circuit_under_lock("_check_circuit_breaker")
+        if circuit.is_asked():
+            del task
+            await circuit.knock()
+            circuit, task = self._circuit_under_lock("_check_circuit_breaker")
         refused = circuit.check(task, operation, correlation_id)
         del task  # it keeps the exception it ends with, whose traceback keeps this frame
         if refused is not None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from omnibase_infra.enums import EnumCircuitState, EnumFailureKind, EnumInfraTransportType
-from omnibase_infra.errors import InfraUnavailableError
+from omnibase_infra.errors import InfraUnavailableError, ModelOnexError
+from omnibase_infra.errors.error_onex import policy_error
 from omnibase_infra.infrastructure.resilience.circuit_breaker_factory import InfrastructureCircuitBreaker
 from omnibase_infra.infrastructure.resilience.rules import circuit as rule
 from omnibase_infra.utils.util_correlation import CorrelationContext
@@ -57,6 +57,19 @@ class ReportedCircuit(InfrastructureCircuitBreaker):
         """When an open circuit may be probed, on the circuit's clock; 0.0 when it is not open."""
         return self.circuit.open_until if self.circuit.generation.state is rule.OPEN else 0.0
 
+    def is_asked(self) -> bool:
+        """Whether `knock` is to be awaited before the next check: others share the circuit, and it may be a probe."""
+        follower = self._follower
+        if follower is None or self.circuit.passing is not None:
+            return False
+        self._free_lost_probes(self._clock())
+        return follower.is_asked()
+
+    async def knock(self) -> None:
+        """Ask the others whether the next check may be a probe."""
+        if self._follower is not None:
+            await self._follower.knock_async()
+
     def check(self, task: AnyTask, operation: str, correlation_id: UUID | None) -> InfraUnavailableError | None:
         """Let a task make its call, or return the error that refuses it."""
         now = self._clock()
@@ -68,22 +81,20 @@ class ReportedCircuit(InfrastructureCircuitBreaker):
             return None
         admitted = self.circuit.passing
         if admitted is None:
-            context = self._context(operation)
+            origin = self._origin(operation)
             with CorrelationContext(correlation_id):
-                answer = self._admit(context, now)
-                if isinstance(answer, InfraUnavailableError):
+                admitted = self._admit(now)
+                if admitted is None:
+                    self._tell_of_rejection(operation, now)
                     self._under_way.pop(task, None)
-                    seconds = self._whole_seconds(answer.retry_after_seconds)
-                    error = InfraUnavailableError.of_policy(
-                        partial(_refusal, self.service_name, seconds),
-                        context,
-                        retry_after_seconds=seconds,
-                        circuit_state=answer.circuit_state,
-                        rejected_by=answer.rejected_by,
+                    state, seconds = rule.refusal(self.circuit, now)
+                    error = policy_error(
+                        InfraUnavailableError,
+                        replace(origin, describe=_refusal, circuit_state=state),
+                        self._whole_seconds(seconds),
                     )
-                    error.__cause__ = answer.__cause__
+                    error.__cause__ = origin.cause
                     return error
-                admitted = answer
         self._under_way[task] = _Admitted(admitted, now)
         return None
 
@@ -103,7 +114,9 @@ class ReportedCircuit(InfrastructureCircuitBreaker):
         """A task's call succeeded; when it was not let through, close the circuit by hand."""
         mine = self._reported(task)
         if mine is None:
-            self.reset()
+            # By hand, and so for all workers; but none of them is told of what is closed anyway.
+            by_hand = None if rule.is_blank(self.circuit) else "reset"
+            self._change(lambda: rule.close(self.circuit), by_hand=by_hand)
         elif mine.generation.listening:
             self.record_success(mine.generation, mine.started)
 
@@ -128,11 +141,14 @@ class ReportedCircuit(InfrastructureCircuitBreaker):
                 held += 1
         for _ in range(generation.probes - held):
             rule.release(self.circuit, generation)
+            if self._follower is not None:
+                self._follower.ended(generation, generation, generation, EnumFailureKind.ABANDONED)
 
     def _whole_seconds(self, retry_after: float | None) -> int | None:
         return None if retry_after is None else min(ceil(retry_after), int(self.recovery_timeout))
 
 
-def _refusal(name: str, retry_after: int | None) -> str:
-    when = "until it is reset" if retry_after is None else f"for another {retry_after} s"
-    return f"Circuit breaker is open: '{name}' rejects calls {when}"
+def _refusal(error: ModelOnexError) -> str:
+    wait = error.retry_after_seconds
+    when = "until it is reset" if wait is None else f"for another {wait} s"
+    return f"Circuit breaker is open: '{error.rejected_by}' rejects calls {when}"

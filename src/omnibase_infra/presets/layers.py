@@ -1,8 +1,7 @@
-"""Reads one source of settings into a layer: every name known, every value possible, each with its origin."""
+"""Reads a source of settings into a layer: every name known, every value possible, each with its origin."""
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -26,12 +25,15 @@ from omnibase_infra.models.resilience import (
     ModelTimeoutConfig,
 )
 from omnibase_infra.models.resilience.model_config_base import unknown_name
-from omnibase_infra.utils.util_builtin_numbers import builtin_tables, is_table
+from omnibase_infra.utils.util_builtin_numbers import builtin_profiles, builtin_tables, is_table
+from omnibase_infra.utils.util_show_value import show_value
 
 BUILTIN: Final = "builtin.toml"
-FILE_VARIABLE: Final = "ONEX_RESILIENCE_FILE"
-_PREFIX: Final = "ONEX_RESILIENCE__"
 _SERVICES: Final = "services"
+_GIVEN: Final = "settings"
+PROFILES: Final = "profiles"
+PROFILE: Final = "profile"
+"""The key by which a transport's or a service's table names its profile."""
 
 TABLES: Final[Mapping[str, type[ModelConfigBase]]] = {
     "circuit_breaker": ModelCircuitBreakerConfig,
@@ -61,7 +63,10 @@ class Setting(NamedTuple):
 Scope = Mapping[str, Setting]
 """The settings of one transport or service, by dotted key: ``retry.budget.ratio``."""
 Layer = Mapping[str, Scope]
-"""All scopes of one source: ``database``, ``services.orders``."""
+"""All scopes of one source: ``database``, ``services.orders``, ``profiles.tuned.database``.
+
+Each profile has an entry of its own, ``profiles.tuned``, without settings.
+"""
 Origin = Callable[[tuple[str, ...]], str]
 
 
@@ -70,14 +75,35 @@ def service_scope(service: str) -> str | None:
 
     Case and punctuation do not count, since a variable's name cannot hold them.
     """
-    name = re.sub(r"[\W_]+", "_", service.lower()).strip("_")
-    return f"{_SERVICES}.{name}" if name else None
+    return _named_scope(_SERVICES, service)
+
+
+def profile_scope(profile: str) -> str | None:
+    """The scope of a profile, whose transports' scopes lie below it; as `service_scope`."""
+    return _named_scope(PROFILES, profile)
+
+
+def profiles(layer: Layer) -> list[str]:
+    """The names of the profiles that have a table."""
+    named = (re.fullmatch(rf"{PROFILES}\.(\w+)", scope) for scope in layer)
+    return sorted(found[1] for found in named if found)
+
+
+def unknown_profile(profile: str, layer: Layer) -> str:
+    """The sentence about a profile that has no table; it does not show the text that was given."""
+    sentence = unknown_name(profile, profiles(layer))
+    return f"{PROFILE} = {show_value(profile)}{sentence.removeprefix(profile)}"
+
+
+def _named_scope(kind: str, given: str) -> str | None:
+    name = re.sub(r"[\W_]+", "_", given.lower()).strip("_")
+    return f"{kind}.{name}" if name else None
 
 
 def builtin_layer() -> Layer:
-    """The shipped transports. ``[defaults]`` is left out: those are the models' own defaults."""
-    tables = {section: table for section, table in builtin_tables().items() if section != "defaults"}
-    return _layer(tables, lambda _: BUILTIN)
+    """The shipped transports and profiles. ``[defaults]`` is left out: those are the models' own defaults."""
+    tables: dict[str, object] = {section: table for section, table in builtin_tables().items() if section != "defaults"}
+    return layer_of(tables | {PROFILES: builtin_profiles()}, lambda _: BUILTIN)
 
 
 def file_layer(path: Path) -> Layer:
@@ -97,93 +123,69 @@ def file_layer(path: Path) -> Layer:
         where = re.search(r"line \d+, column \d+|end of document", str(error))
         reason = f"is not valid TOML: {where[0] if where else 'unknown position'}"
     else:
-        return _layer(tables, lambda _: str(path))
+        return layer_of(tables, lambda _: str(path))
     raise ProtocolConfigurationError(f"{path}: {reason}", parameter=str(path))
 
 
-def preset_variables() -> dict[str, str]:
-    """The environment variables that concern this package, by their name in upper case."""
-    found: dict[str, str] = {}
-    for name in os.environ:
-        upper = name.upper()
-        if upper.startswith("ONEX_RESILIENCE_") and (value := os.environ.get(name)) is not None:
-            found[upper] = value
-    return found
-
-
-def environment_layer(variables: Mapping[str, str]) -> Layer:
-    """The environment: ``ONEX_RESILIENCE__DATABASE__RETRY__MAX_ATTEMPTS=5``.
+def settings_scope(settings: Mapping[str, object]) -> Scope:
+    """Settings by dotted key, ``{"retry.max_attempts": 5}``, as one scope. None and false switch off what may be.
 
     Raises:
-        ProtocolConfigurationError: When the name or the value of a variable is wrong. Values are not shown.
+        ProtocolConfigurationError: When a name is unknown or a value wrong.
     """
-    _reject_near_misses(variables)
-    names = {name for name in variables if name.startswith(_PREFIX)}
-    if not names:
-        return {}
-
-    def variable(path: tuple[str, ...]) -> str:
-        whole = _PREFIX + "__".join(path).upper()
-        # A variable may hold a table as JSON, and several variables may name one table.
-        holders = (name for name in sorted(names) if whole.startswith(f"{name}__") or name.startswith(f"{whole}__"))
-        return whole if whole in names else next(holders, whole)
-
-    for name in sorted(names):
-        parts = name.split("__")
-        shorter = next((p for n in range(2, len(parts)) if (p := "__".join(parts[:n])) in names), None)
-        if shorter:
-            raise ProtocolConfigurationError(f"{name}: {shorter} is set too; only one can count", parameter=name)
-    return _layer(_nested_environment({name: variables[name] for name in names}), variable)
+    scope: dict[str, Setting] = {}
+    for key, value in settings.items():
+        table, _, name = key.rpartition(".")
+        if table not in TABLES or name not in TABLES[table].model_fields:
+            known = TABLES[table].model_fields if table in TABLES else TABLES
+            every = [f"{policy}.{field}" for policy, model in TABLES.items() for field in model.model_fields]
+            raise ProtocolConfigurationError(unknown_name(key, known, every=every), parameter=key)
+        scope[key] = Setting(_possible(TABLES[table], name, value, tuple(key.split(".")), lambda _: _GIVEN), _GIVEN)
+    return scope
 
 
-def _nested_environment(variables: Mapping[str, str]) -> Mapping[str, object]:
-    # Imported here: it takes longer to import than the rest of the package, and few processes need it.
-    from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+def layer_of(tables: Mapping[str, object], origin: Origin) -> Layer:
+    """What the tables say; ``origin`` tells who set the value at a path.
 
-    class Environment(BaseSettings):
-        model_config = SettingsConfigDict(env_prefix="ONEX_", env_nested_delimiter="__")
-        resilience: dict[str, object] = {}
-
-    field = Environment.model_fields["resilience"]
-    lowered = {name.lower(): value for name, value in variables.items()}
-    return _numbers_in(EnvSettingsSource(Environment).explode_env_vars("resilience", field, lowered))
-
-
-def _numbers_in(table: Mapping[str, object]) -> dict[str, object]:
-    """Reads what JSON, which pydantic-settings speaks, leaves as text: ``.5``, ``off``."""
-    return {
-        key: _numbers_in(value) if is_table(value) else _number(value) if isinstance(value, str) else value
-        for key, value in table.items()
-    }
-
-
-def _number(text: str) -> object:
-    word = text.strip().lower()
-    if word in {"true", "on", "false", "off", "none"}:
-        return word in {"true", "on"}
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _layer(tables: Mapping[str, object], origin: Origin) -> Layer:
+    Raises:
+        ProtocolConfigurationError: When a name or a value is wrong.
+    """
     layer: dict[str, Scope] = {}
-    sections = [*builtin_tables(), _SERVICES]
+    sections = [*builtin_tables(), _SERVICES, PROFILES]
     for section, table in tables.items():
         if section == _SERVICES:
-            for service, own in _table(table, (section,), origin).items():
-                scope = service_scope(service)
-                if scope is None or scope in layer:
-                    reason = "names the service of another table too" if scope else "needs a letter or a digit"
-                    raise _error((section, service), origin, f"{service}: {reason}")
-                layer[scope] = dict(_settings(own, (section, service), "", POLICIES, origin))
+            for path, scope, own in _named_tables(section, table, origin):
+                layer[scope] = dict(_settings(own, path, "", (*POLICIES, PROFILE), origin))
+        elif section == PROFILES:
+            for path, scope, own in _named_tables(section, table, origin):
+                layer |= {scope: {}, **_profile(own, path, scope, origin)}
         elif section in sections:
-            layer[section] = dict(_settings(table, (section,), "", tuple(builtin_tables()[section]), origin))
+            known = (*builtin_tables()[section], PROFILE)
+            layer[section] = dict(_settings(table, (section,), "", known, origin))
         else:
             raise _unknown((section,), sections, origin)
+    return layer
+
+
+def _named_tables(section: str, table: object, origin: Origin) -> Iterator[tuple[tuple[str, ...], str, object]]:
+    """The tables of services, or of profiles: where each stands, its scope, and what it holds."""
+    seen: set[str] = set()
+    for name, own in _table(table, (section,), origin).items():
+        scope = _named_scope(section, name)
+        if scope is None or scope in seen:
+            reason = f"names the {section[:-1]} of another table too" if scope else "needs a letter or a digit"
+            raise _error((section, name), origin, f"{name}: {reason}")
+        seen.add(scope)
+        yield (section, name), scope, own
+
+
+def _profile(tables: object, path: tuple[str, ...], scope: str, origin: Origin) -> Layer:
+    layer: dict[str, Scope] = {}
+    for section, table in _table(tables, path, origin).items():
+        here = (*path, section)
+        if section not in builtin_tables():
+            raise _unknown(here, builtin_tables(), origin)
+        layer[f"{scope}.{section}"] = dict(_settings(table, here, "", tuple(builtin_tables()[section]), origin))
     return layer
 
 
@@ -194,10 +196,21 @@ def _settings(
         here, key = (*path, name), f"{prefix}.{name}" if prefix else name
         if name not in known:
             raise _unknown(here, known, origin)
-        if key in TABLES and not (prefix and (value is None or isinstance(value, bool))):
+        if key == PROFILE:
+            yield key, Setting(_profile_named(value, here, origin), origin(here))
+        elif key in TABLES and not (prefix and (value is None or isinstance(value, bool))):
             yield from _settings(value, here, key, tuple(TABLES[key].model_fields), origin)
         else:
             yield key, Setting(_possible(TABLES[prefix], name, value, here, origin), origin(here))
+
+
+def _profile_named(value: object, path: tuple[str, ...], origin: Origin) -> str | None:
+    """The profile's name, which may belong to another source; ``false`` for none."""
+    if value is False:
+        return None
+    if not isinstance(value, str) or profile_scope(value) is None:
+        raise _error(path, origin, f"{PROFILE} = {show_value(value)}: must be the name of a profile, or false")
+    return value
 
 
 def _possible(model: type[ModelConfigBase], name: str, value: object, path: tuple[str, ...], origin: Origin) -> object:
@@ -222,9 +235,11 @@ def _table(value: object, path: tuple[str, ...], origin: Origin) -> Mapping[str,
 
 
 def _unknown(path: tuple[str, ...], known: Collection[str], origin: Origin) -> ProtocolConfigurationError:
-    every = _keys(".".join(path[:2]), POLICIES) if path[0] == _SERVICES else _every_key()
-    sentence = unknown_name(".".join(path), known, every=every)
-    return ProtocolConfigurationError(f"{origin(path)}: {sentence}", parameter=".".join(path))
+    # Names that begin with the same long words would all be near each other.
+    within = f"{'.'.join(path[:2])}." if path[0] == PROFILES else ""
+    every = _keys(".".join(path[:2]), POLICIES) if path[0] == _SERVICES else every_key()
+    sentence = unknown_name(".".join(path).removeprefix(within), known, every=every)
+    return ProtocolConfigurationError(f"{origin(path)}: {within}{sentence}", parameter=".".join(path))
 
 
 def _error(path: tuple[str, ...], origin: Origin, sentence: str) -> ProtocolConfigurationError:
@@ -233,7 +248,8 @@ def _error(path: tuple[str, ...], origin: Origin, sentence: str) -> ProtocolConf
     return ProtocolConfigurationError(f"{origin(path)}: {within}{sentence}", parameter=".".join(path))
 
 
-def _every_key() -> list[str]:
+def every_key() -> list[str]:
+    """The settings of all transports and of the defaults, by dotted key: ``database.retry.max_attempts``."""
     return [key for section, policies in builtin_tables().items() for key in _keys(section, policies)]
 
 
@@ -244,17 +260,3 @@ def _keys(scope: str, policies: Collection[str]) -> list[str]:
         if table.partition(".")[0] in policies
         for name in model.model_fields
     ]
-
-
-def _reject_near_misses(variables: Collection[str]) -> None:
-    """One underscore where two belong would leave a variable without effect and without a word."""
-    known = [FILE_VARIABLE, *(_PREFIX + key.replace(".", "__").upper() for key in _every_key())]
-    by_words = {re.sub("_+", "_", name): name for name in known}
-    for name in variables:
-        meant = by_words.get(re.sub("_+", "_", name))
-        single = not name.startswith(_PREFIX)
-        if single and name != FILE_VARIABLE and (meant or "__" in name):
-            raise ProtocolConfigurationError(
-                f"{name}: unknown; did you mean {meant or name.replace('_RESILIENCE_', '_RESILIENCE__', 1)}?",
-                parameter=name,
-            )

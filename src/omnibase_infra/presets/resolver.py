@@ -1,10 +1,11 @@
-"""Which number counts: shipped < file < environment within a table, and defaults < transport < service < argument."""
+"""Which number counts: defaults < transport < profile < service < argument, and within a table builtin < file < env."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -13,26 +14,30 @@ from typing import Final, NamedTuple, TypeVar
 from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.models.resilience import ModelConfigBase
 from omnibase_infra.models.resilience.model_config_base import unknown_name
+from omnibase_infra.presets.environment import FILE_VARIABLE, environment_layer, preset_variables
 from omnibase_infra.presets.layers import (
     BUILTIN,
-    FILE_VARIABLE,
+    PROFILE,
     TABLES,
     Layer,
     Scope,
     Setting,
     builtin_layer,
-    environment_layer,
     file_layer,
-    preset_variables,
+    profile_scope,
     service_scope,
+    settings_scope,
+    unknown_profile,
 )
 from omnibase_infra.utils.util_builtin_numbers import builtin_tables, is_table
+from omnibase_infra.utils.util_show_value import show_value
 
 M = TypeVar("M", bound=ModelConfigBase)
 
 _NONE_GIVEN: Final[Mapping[str, object]] = MappingProxyType({})
 _NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 _ARGUMENT: Final = "argument"
+_NAMELESS: Final = "service: needs a letter or a digit in its name"
 
 
 class _Loaded(NamedTuple):
@@ -69,12 +74,40 @@ def reload_presets() -> None:
         _load(_loaded.path if _loaded else None)
 
 
+@contextmanager
+def overlaid(service: str, settings: Mapping[str, object], path: Path | None = None) -> Generator[None]:
+    """Within this block these settings, by dotted key, lie over the service's; what was loaded comes back after it.
+
+    Args:
+        service: Whose table they go into.
+        settings: ``{"retry.max_attempts": 5}``; None switches off what may be.
+        path: A TOML file in place of the one that is loaded.
+
+    Raises:
+        ProtocolConfigurationError: When a setting, the file or the environment is wrong.
+    """
+    global _loaded  # noqa: PLW0603
+    scope, own = service_scope(service), settings_scope(settings)
+    if scope is None:
+        raise ProtocolConfigurationError(_NAMELESS, parameter="service")
+    with _lock:
+        before = _loaded
+        loaded = _load(path or (before.path if before else None))
+        _loaded = loaded._replace(layer={**loaded.layer, scope: _over(loaded.layer.get(scope, {}), own)})
+    try:
+        yield
+    finally:
+        with _lock:
+            _loaded = before
+
+
 def resolve(
     section: str,
     policy: str,
     model: type[M],
     *,
     service: str | None = None,
+    profile: str | None = None,
     overrides: Mapping[str, object] = _NONE_GIVEN,
     names: Mapping[str, str] = _NO_NAMES,
 ) -> M:
@@ -85,7 +118,10 @@ def resolve(
             ``grpc``, or ``api`` or ``defaults``.
         policy: ``circuit_breaker``, ``retry`` or ``rate_limit``.
         model: The settings model of that policy.
-        service: A named service, whose table lies over the transport's.
+        service: A named service, whose table lies over the transport's and the profile's.
+        profile: A named profile, whose numbers lie over the transport's: first its ``defaults``, then those that it has
+            for the transport. None for the one that the service's table names, else the transport's, else
+            ``[defaults]``, else none.
         overrides: The arguments that were given, by field. A nested table may be a mapping, a model, or None for off.
         names: What the caller calls a field, for error messages: ``{"rate": "requests_per_second"}``.
 
@@ -97,12 +133,9 @@ def resolve(
         raise ProtocolConfigurationError(unknown_name(section, tables), parameter="section")
     if policy not in tables[section]:
         raise ProtocolConfigurationError(unknown_name(f"{section}.{policy}", tables[section]), parameter="policy")
-    scopes = ["defaults", section]
-    if service is not None:
-        scopes.append(_named_scope(service))
     layer = _current()
     settings: Scope = {}
-    for scope in scopes:
+    for scope in _scopes(layer, section, service, profile):
         settings = _over(settings, layer.get(scope, {}))
     settings = _over(settings, _given(policy, overrides))
     own = {key.removeprefix(f"{policy}."): found for key, found in settings.items() if key.startswith(f"{policy}.")}
@@ -129,11 +162,27 @@ def preset_table(policy: str) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _named_scope(service: str) -> str:
-    scope = service_scope(service)
-    if scope is None:
-        raise ProtocolConfigurationError("service: needs a letter or a digit in its name", parameter="service")
-    return scope
+def _scopes(layer: Layer, section: str, service: str | None, profile: str | None) -> list[str]:
+    """The tables that count, from weak to strong."""
+    transport, own = ["defaults", section], list[str]()
+    if service is not None:
+        scope = service_scope(service)
+        if scope is None:
+            raise ProtocolConfigurationError(_NAMELESS, parameter="service")
+        own.append(scope)
+    chosen: object = profile
+    if profile is None:
+        naming = [layer[scope][PROFILE] for scope in (*transport, *own) if PROFILE in layer.get(scope, {})]
+        chosen = naming[-1].value if naming else None
+    if chosen is None:
+        return transport + own
+    if not isinstance(chosen, str):
+        message = f"{PROFILE} = {show_value(chosen)}: must be the name of a profile, or None"
+        raise ProtocolConfigurationError(message, parameter=PROFILE)
+    named = profile_scope(chosen)
+    if named not in layer:
+        raise ProtocolConfigurationError(unknown_profile(chosen, layer), parameter=PROFILE)
+    return [*transport, f"{named}.defaults", f"{named}.{section}", *own]
 
 
 def _current() -> Layer:
@@ -156,8 +205,18 @@ def _load(path: Path | None) -> _Loaded:
     for layer in stronger:
         for scope, settings in layer.items():
             merged[scope] = _over(merged.get(scope, {}), settings)
+    _check_profiles(merged)
     _loaded = _Loaded(path, variables, merged)
     return _loaded
+
+
+def _check_profiles(layer: Layer) -> None:
+    """Whether the profiles that tables name exist, whoever defines them."""
+    for scope, settings in layer.items():
+        named, origin = settings.get(PROFILE, (None, ""))
+        if isinstance(named, str) and profile_scope(named) not in layer:
+            message = f"{origin}: {scope}.{unknown_profile(named, layer)}"
+            raise ProtocolConfigurationError(message, parameter=f"{scope}.{PROFILE}")
 
 
 def _path_in(variables: Mapping[str, str]) -> Path | None:

@@ -14,7 +14,17 @@ from typing import TypeGuard
 
 @cache
 def builtin_tables() -> Mapping[str, Mapping[str, object]]:
-    """The shipped preset file: section -> policy -> numbers."""
+    """The shipped preset file without its profiles: section -> policy -> numbers."""
+    return {section: table for section, table in _shipped().items() if section != "profiles"}
+
+
+def builtin_profiles() -> Mapping[str, object]:
+    """The shipped profiles: name -> section -> policy -> numbers."""
+    return _shipped()["profiles"]
+
+
+@cache
+def _shipped() -> Mapping[str, Mapping[str, object]]:
     return tomllib.loads((files("omnibase_infra") / "presets" / "builtin.toml").read_text(encoding="utf-8"))
 
 

@@ -15,7 +15,9 @@ from math import inf
 from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType, EnumResilienceEvent
-from omnibase_infra.errors import InfraUnavailableError
+from omnibase_infra.errors import InfraUnavailableError, ModelOnexError
+from omnibase_infra.errors.error_onex import policy_error
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable
 from omnibase_infra.infrastructure.resilience.decorate import (
     NamedByUse,
@@ -185,8 +187,9 @@ class AdaptiveThrottle(NamedByUse):
                 operation=context.operation,
                 correlation_id=correlation_id_var.get(),
             )
-        raise InfraUnavailableError.of_policy(
-            partial(_refusal, name, probability, self.config.window), context, rejected_by=name
+        raise policy_error(
+            InfraUnavailableError,
+            ErrorOrigin(partial(_refusal, probability, self.config.window), context, rejected_by=name),
         )
 
     def _fail(self, exc: BaseException) -> None:
@@ -211,10 +214,10 @@ class AdaptiveThrottle(NamedByUse):
             return [*self._state.counts.totals]
 
 
-def _refusal(name: str, probability: float, window: float) -> str:
+def _refusal(probability: float, window: float, error: ModelOnexError) -> str:
     return (
-        f"Adaptive throttle: '{name}' rejects {probability:.1%} of the calls, as many as the backend did not accept "
-        f"in the last {window:g} s"
+        f"Adaptive throttle: '{error.rejected_by}' rejects {probability:.1%} of the calls, as many as the backend "
+        f"did not accept in the last {window:g} s"
     )
 
 
@@ -233,6 +236,7 @@ class AdaptiveThrottleFactory:
         *,
         name: str | None = None,
         service: str | None = None,
+        profile: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
     ) -> AdaptiveThrottle:
@@ -244,6 +248,7 @@ class AdaptiveThrottleFactory:
             min_per_second: Calls a second that always pass.
             name: Shown in errors; the service's when None.
             service: Read ``[services.<service>]`` over the transport's preset.
+            profile: Read ``[profiles.<profile>]`` over the transport's preset, and under the service's.
             clock: Monotonic time in seconds.
             rng: Source of the decisions, in [0, 1).
 
@@ -260,6 +265,7 @@ class AdaptiveThrottleFactory:
             "adaptive_throttle",
             ModelAdaptiveThrottleConfig,
             service=service,
+            profile=profile,
             overrides={key: value for key, value in given.items() if value is not None},
         )
         return AdaptiveThrottle(

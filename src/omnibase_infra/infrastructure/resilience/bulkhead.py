@@ -14,14 +14,17 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar
 
 from omnibase_infra.enums import EnumInfraTransportType, EnumPolicyKind, EnumResilienceEvent
-from omnibase_infra.errors import InfraUnavailableError
+from omnibase_infra.errors import InfraUnavailableError, ModelOnexError
+from omnibase_infra.errors.error_onex import policy_error
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.infrastructure.resilience import registry
 from omnibase_infra.infrastructure.resilience.arguments import FOREVER, checked_name, require
 from omnibase_infra.infrastructure.resilience.decorate import (
+    IS_DEFERRED,
     NamedByUse,
     refuse_deferred,
 )
-from omnibase_infra.infrastructure.resilience.observers import emit
+from omnibase_infra.infrastructure.resilience.observers import emit, is_listened_to
 from omnibase_infra.utils.util_correlation import correlation_id_var
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+_REJECTED: Final = EnumResilienceEvent.REJECTED  # Python 3.11 takes long to find a member in its class
 
 
 class Bulkhead(NamedByUse):
@@ -82,6 +87,7 @@ class Bulkhead(NamedByUse):
         self.transport = transport
         self._name = checked_name(name)
         self._places = [True] * self.max_concurrent
+        self._room: Final = self.max_queue
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()
         self._called: dict[_Waiter, None] = {}  # have a place and do not know it yet
         # Re-entrant: the garbage collector may close an abandoned call, which gives its place back, at any time.
@@ -135,9 +141,11 @@ class Bulkhead(NamedByUse):
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Guard a coroutine function. `take_place` and `give_back` are written out here: two calls less."""
         operation = self._introduce(fn)
+        origin: ErrorOrigin | None = None  # made when it is first needed
         places, queue = self._places, self._queue
 
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            nonlocal origin
             has_place = False
             if not queue:
                 try:
@@ -145,6 +153,9 @@ class Bulkhead(NamedByUse):
                 except IndexError:
                     pass
             if not has_place:
+                if self._is_crowded():
+                    origin = origin or self._origin(operation, in_queue=False)
+                    raise self._rejection(origin)
                 await self._queue_up_async(operation)
             try:
                 return await fn(*args, **kwargs)
@@ -158,13 +169,19 @@ class Bulkhead(NamedByUse):
     def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
         """Guard a plain function."""
         operation = self._introduce(fn)
+        origin: ErrorOrigin | None = None  # made when it is first needed
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            nonlocal origin
             if not self.take_place():
+                if self._is_crowded():
+                    origin = origin or self._origin(operation, in_queue=False)
+                    raise self._rejection(origin)
                 self._queue_up(operation)
             try:
                 result = fn(*args, **kwargs)
-                refuse_deferred(fn, result)
+                if IS_DEFERRED[type(result)]:
+                    refuse_deferred(fn, result)
                 return result
             finally:
                 self.give_back()
@@ -222,7 +239,7 @@ class Bulkhead(NamedByUse):
                 self.give_back()
             raise
         if not self._leave(waiter):
-            raise self._rejection(operation, in_queue=entered)
+            raise self._rejection(self._origin(operation, in_queue=entered))
 
     async def _queue_up_async(self, operation: str) -> None:
         """Wait for a place, or raise."""
@@ -243,7 +260,17 @@ class Bulkhead(NamedByUse):
                 self.give_back()
             raise
         if not self._leave(waiter):
-            raise self._rejection(operation, in_queue=entered)
+            raise self._rejection(self._origin(operation, in_queue=entered))
+
+    def _is_crowded(self) -> bool:
+        """Whether the queue has no room: then nothing need be made to wait with."""
+        if not self._room:
+            return True  # nobody ever waits, so that nobody can be lost while he does
+        if len(self._queue) < self._room:
+            return False
+        with self._lock:
+            self._pass_over_lost()
+            return len(self._queue) >= self._room
 
     def _enter(self, waiter: _Waiter) -> bool:
         """Join the queue, and be called at once if a place is free; False when the queue is full."""
@@ -292,20 +319,21 @@ class Bulkhead(NamedByUse):
         if waiter is None or self._called.pop(waiter, waiter) is None:
             self._places.append(True)
 
-    def _rejection(self, operation: str, *, in_queue: bool) -> InfraUnavailableError:
-        emit(
-            EnumResilienceEvent.REJECTED,
-            policy="bulkhead",
-            name=self.name,
-            transport=self.transport,
-            operation=operation,
-            correlation_id=correlation_id_var.get(),
-        )
-        return InfraUnavailableError.of_policy(
-            partial(_refusal, self.name, self.config, in_queue=in_queue),
-            context=self._call_context(self.transport, operation, self.name),
-            rejected_by=self.name,
-        )
+    def _origin(self, operation: str, *, in_queue: bool) -> ErrorOrigin:
+        describe = partial(_refusal, self.config, in_queue=in_queue)
+        return ErrorOrigin(describe, self._call_context(self.transport, operation, self.name), rejected_by=self.name)
+
+    def _rejection(self, origin: ErrorOrigin) -> InfraUnavailableError:
+        if is_listened_to(_REJECTED):
+            emit(
+                _REJECTED,
+                policy="bulkhead",
+                name=self.name,
+                transport=self.transport,
+                operation=origin.context.operation if origin.context else None,
+                correlation_id=correlation_id_var.get(),
+            )
+        return policy_error(InfraUnavailableError, origin)
 
 
 class _Waiter:
@@ -333,12 +361,12 @@ def _settle(turn: asyncio.Future[None]) -> None:
         turn.set_result(None)
 
 
-def _refusal(name: str, config: ModelBulkheadConfig, *, in_queue: bool) -> str:
+def _refusal(config: ModelBulkheadConfig, error: ModelOnexError, *, in_queue: bool) -> str:
     if in_queue:
         why = f"and none ended within {config.max_wait:g} s"
     else:
         why = f"and lets {config.max_queue} wait for {config.max_wait:g} s"
-    return f"Bulkhead full: '{name}' runs {config.max_concurrent} at once, {why}"
+    return f"Bulkhead full: '{error.rejected_by}' runs {config.max_concurrent} at once, {why}"
 
 
 class BulkheadFactory:
@@ -356,6 +384,7 @@ class BulkheadFactory:
         name: str | None = None,
         *,
         service: str | None = None,
+        profile: str | None = None,
     ) -> Bulkhead:
         """Build a bulkhead from the transport's preset; every argument given here wins over it.
 
@@ -365,6 +394,7 @@ class BulkheadFactory:
             max_wait: Longest wait for a place, seconds.
             name: Shown in errors; the service's unless given.
             service: Read ``[services.<service>]`` over the transport's preset.
+            profile: Read ``[profiles.<profile>]`` over the transport's preset, and under the service's.
 
         Raises:
             ProtocolConfigurationError: When a setting is wrong.
@@ -374,7 +404,9 @@ class BulkheadFactory:
 
         given = {"max_concurrent": max_concurrent, "max_queue": max_queue, "max_wait": max_wait}
         overrides = {key: value for key, value in given.items() if value is not None}
-        config = resolve(self._section, "bulkhead", ModelBulkheadConfig, service=service, overrides=overrides)
+        config = resolve(
+            self._section, "bulkhead", ModelBulkheadConfig, service=service, profile=profile, overrides=overrides
+        )
         return Bulkhead(
             config.max_concurrent,
             config.max_queue,

@@ -11,8 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -26,10 +25,13 @@ from omnibase_infra.enums import (
     EnumResilienceEvent,
     EnumUnset,
 )
-from omnibase_infra.errors import InfraUnavailableError, ProtocolConfigurationError
+from omnibase_infra.errors import InfraUnavailableError, ModelOnexError, ProtocolConfigurationError
+from omnibase_infra.errors.error_onex import policy_error
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.infrastructure.resilience import registry
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable
 from omnibase_infra.infrastructure.resilience.decorate import (
+    IS_DEFERRED,
     guarded,
     is_async,
     protect,
@@ -39,6 +41,7 @@ from omnibase_infra.infrastructure.resilience.decorate import (
 from omnibase_infra.infrastructure.resilience.keyed_circuit_breaker import MAX_KEYS, KeyedCircuitBreaker
 from omnibase_infra.infrastructure.resilience.observers import emit, is_listened_to
 from omnibase_infra.infrastructure.resilience.rules import circuit as rule
+from omnibase_infra.infrastructure.resilience.shared_state.circuit_sharing import settled, sharing
 from omnibase_infra.infrastructure.resilience.translate import translate
 from omnibase_infra.infrastructure.resilience.transports import classify
 from omnibase_infra.utils.util_ambient import clock_for
@@ -47,9 +50,10 @@ from omnibase_infra.utils.util_correlation import correlation_id_var
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from omnibase_infra.errors import ModelInfraErrorContext
     from omnibase_infra.infrastructure.resilience.rules.circuit import Generation
+    from omnibase_infra.infrastructure.resilience.shared_state.circuit_family import CircuitFamily
     from omnibase_infra.infrastructure.resilience.shared_state.circuit_follower import CircuitFollower
+    from omnibase_infra.infrastructure.resilience.shared_state.circuit_store import Reading
     from omnibase_infra.models.resilience import ModelCircuitBreakerConfig, ModelPolicySnapshot
 
 P = ParamSpec("P")
@@ -60,6 +64,8 @@ ExpectedException = type[Exception] | Iterable[type[Exception]] | Callable[..., 
 """What counts as a failure: a class, several, or a predicate of the exception (or of its type and itself)."""
 
 _NEVER_COUNTED: Final = (EnumFailureKind.REJECTED, EnumFailureKind.ABANDONED)
+
+_REJECTED: Final = EnumResilienceEvent.REJECTED  # Python 3.11 takes long to find a member in its class
 
 _RECORDED: Final = rule.COUNTED | {EnumFailureKind.THROTTLED}
 
@@ -143,38 +149,50 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
         self._blocks: dict[_Block, None] = {}
         self._recorded: Callable[[], None] | None = None
         self._follower = self._follow(config)
-        self.settings: dict[str, object] = {
-            **dict(config),
-            "transport": transport,
-            "expected_exception": expected_exception,
-            "fallback_function": fallback_function,
-            "exempt": exempt,
-            "translate": translate,
-            "clock": clock,
-            "rng": rng,
-        }
+        # Here, so that the first rejection need not wait for the import.
+        from omnibase_infra.errors.model_infra_error_context import call_context
+
+        self._call_context = call_context
         if name is not None:
             registry.enlist(self, self._name)
 
-    def _follow(self, config: ModelCircuitBreakerConfig) -> CircuitFollower | None:
+    def _follow(
+        self, config: ModelCircuitBreakerConfig, name: str | None = None, family: CircuitFamily | None = None
+    ) -> CircuitFollower | None:
         shared = config.shared
         if shared is None or shared.url is None:
             return None
-        if self._name is None:
+        name = name or self._name
+        if name is None:
             raise ProtocolConfigurationError(
                 "name: is needed with shared: workers share a circuit by its name", parameter="name"
             )
         from omnibase_infra.infrastructure.resilience.shared_state.circuit_follower import CircuitFollower
 
         return CircuitFollower(
-            self._name,
+            name,
             shared,
             config,
             circuit=self.circuit,
             lock=self._lock,
             clock=self._clock,
             announce=self._announce,
+            family=family,
         )
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What breakers of one name must agree in."""
+        return {
+            **dict(self.config),
+            "transport": self.transport,
+            "expected_exception": self.expected_exception,
+            "fallback_function": self.fallback_function,
+            "exempt": self._exempt,
+            "translate": self._translate,
+            "clock": self._clock,
+            "rng": self._rng,
+        }
 
     @property
     def failure_threshold(self) -> int:
@@ -263,13 +281,23 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             },
         )
 
-    def over(self, circuit: rule.Circuit, name: str, recorded: Callable[[], None]) -> InfrastructureCircuitBreaker:
+    def over(
+        self,
+        circuit: rule.Circuit,
+        name: str,
+        recorded: Callable[[], None],
+        *,
+        shared_as: str | None = None,
+        family: CircuitFamily | None = None,
+    ) -> InfrastructureCircuitBreaker:
         """A breaker with all settings of this one over another circuit, under this one's lock.
 
         Args:
-            circuit: Made of the same config.
+            circuit: Made of the same config, but for how it is shared.
             name: Shown in errors; clean already.
             recorded: Called after each command and each result that the circuit was told of.
+            shared_as: By which name workers share it; None for one of this process.
+            family: The breaker with keys that has the circuit, if one has.
         """
         other = object.__new__(InfrastructureCircuitBreaker)
         other.__dict__ = {
@@ -279,8 +307,43 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             "_blocks": {},
             "_recorded": recorded,
             "last_failure_kind": None,
+            "_follower": None,
         }
+        if shared_as is not None:
+            other._follower = other._follow(circuit.settings, shared_as, family)
         return other
+
+    def ask_first(self, circuits: Iterable[rule.Circuit]) -> None:
+        """Have the next call through each of these circuits, which share this breaker's lock, ask before it passes."""
+        with self._lock:
+            for circuit in circuits:
+                rule.ask_first(circuit)
+
+    def let_pass(self, circuit: rule.Circuit, unless: Callable[[], bool]) -> Generation | None:
+        """Have a closed circuit under this breaker's lock let calls pass without asking again, where that may be.
+
+        Returns:
+            The generation that they belong to; None when the circuit is not closed, judges rates, or `unless`.
+        """
+        with self._lock:
+            if circuit.generation.state is not rule.CLOSED or unless():
+                return None
+            rule.admit(circuit, self._clock())
+            return circuit.passing
+
+    @property
+    def is_following(self) -> bool:
+        """Whether other workers have a say in this circuit now."""
+        return self._follower is not None and self._follower.is_needed()
+
+    def hear(self, reading: Reading | None) -> None:
+        """Take over what other workers have of the circuit, if anything."""
+        if self._follower is not None and reading is not None:
+            self._follower.begin_with(reading)
+
+    def now(self) -> float:
+        """Monotonic seconds on this breaker's clock."""
+        return self._clock()
 
     def may_forget(self, circuit: rule.Circuit) -> bool:
         """Whether a new circuit in the place of this one would let nothing pass that this one refuses now."""
@@ -322,12 +385,13 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
 
     def _enter(self) -> Self:
         started = self._clock()
-        admitted = self.circuit.passing or self._admit(self._context("with block"), started)
-        if isinstance(admitted, InfraUnavailableError):
-            try:
-                raise admitted
-            finally:
-                del admitted
+        admitted = self.circuit.passing
+        if admitted is None:
+            origin = self._origin("with block")
+            admitted = self._admit(started)
+            if admitted is None:
+                self._tell_of_rejection("with block", started)
+                raise self._rejection(origin, started) from origin.cause
         block = _Block(self, admitted, started)
         self._blocks[block] = None
         _entered.set((*_entered.get(), block))
@@ -368,29 +432,32 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
     def around_async(self, fn: Callable[P, Coroutine[object, None, T]], /) -> Callable[P, Coroutine[object, None, T]]:
         """Guard a coroutine function. While closed this adds two attribute reads to a successful call."""
         operation = self._introduce(fn)
-        context = self._context(operation)
+        origin: ErrorOrigin | None = None  # made when it is first needed: most circuits never open
         circuit, clock, fallback, exempt = self.circuit, self._clock, self.fallback_function, self._exempt
         follower = self._follower
 
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            nonlocal origin
             started = 0.0
             admitted = circuit.passing
             if admitted is None:
                 if follower is not None and follower.is_asked():
                     await follower.knock_async()
                 started = clock()
-                answer = self._admit(context, started)
-                if isinstance(answer, InfraUnavailableError):
+                left = circuit.open_until - started
+                admitted = None if left > 0 else self._admit(started)
+                if admitted is None:
+                    if is_listened_to(_REJECTED):
+                        self._tell_of_rejection(operation, started)
                     if exempt is not None and exempt(*args, **kwargs):
                         return await fn(*args, **kwargs)
                     if fallback is None:
-                        try:
-                            raise answer
-                        finally:
-                            del answer
+                        origin = origin or self._origin(operation)
+                        if left > 0:
+                            raise policy_error(InfraUnavailableError, origin, left) from origin.cause
+                        raise self._rejection(origin, started) from origin.cause
                     instead = fallback(*args, **kwargs)
                     return cast("T", await instead if inspect.isawaitable(instead) else instead)
-                admitted = answer
             try:
                 result = await fn(*args, **kwargs)
             except BaseException as exc:
@@ -407,40 +474,43 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
 
         return call
 
-    def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:
+    def around_sync(self, fn: Callable[P, T], /) -> Callable[P, T]:  # noqa: C901  # written out: calls cost
         """Guard a plain function.
 
         Raises:
             TypeError: When the fallback is async: a plain function cannot await it.
         """
-        if self.fallback_function is not None and is_async(self.fallback_function):
-            raise TypeError(f"{qualified_name(fn)} is a plain function: an async fallback can only serve an async one")
+        self._refuse_async_fallback(fn)
         operation = self._introduce(fn)
-        context = self._context(operation)
+        origin: ErrorOrigin | None = None  # made when it is first needed: most circuits never open
         circuit, clock, fallback, exempt = self.circuit, self._clock, self.fallback_function, self._exempt
         follower = self._follower
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            nonlocal origin
             started = 0.0
             admitted = circuit.passing
             if admitted is None:
                 if follower is not None and follower.is_asked():
                     follower.knock()
                 started = clock()
-                answer = self._admit(context, started)
-                if isinstance(answer, InfraUnavailableError):
+                left = circuit.open_until - started
+                admitted = None if left > 0 else self._admit(started)
+                if admitted is None:
+                    if is_listened_to(_REJECTED):
+                        self._tell_of_rejection(operation, started)
                     if exempt is not None and exempt(*args, **kwargs):
                         return fn(*args, **kwargs)
                     if fallback is None:
-                        try:
-                            raise answer
-                        finally:
-                            del answer
+                        origin = origin or self._origin(operation)
+                        if left > 0:
+                            raise policy_error(InfraUnavailableError, origin, left) from origin.cause
+                        raise self._rejection(origin, started) from origin.cause
                     return cast("T", fallback(*args, **kwargs))
-                admitted = answer
             try:
                 result = fn(*args, **kwargs)
-                refuse_deferred(fn, result)
+                if IS_DEFERRED[type(result)]:
+                    refuse_deferred(fn, result)
             except BaseException as exc:
                 error = self.record_failure(admitted, exc, started, operation)
                 try:
@@ -455,6 +525,10 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
 
         return call
 
+    def _refuse_async_fallback(self, fn: Callable[..., object]) -> None:
+        if self.fallback_function is not None and is_async(self.fallback_function):
+            raise TypeError(f"{qualified_name(fn)} is a plain function: an async fallback can only serve an async one")
+
     def _introduce(self, fn: Callable[..., object]) -> str:
         operation = qualified_name(fn)
         if self._name is None:
@@ -463,48 +537,42 @@ class InfrastructureCircuitBreaker(circuitbreaker.CircuitBreaker):
             registry.enlist(self, None)
         return operation
 
-    def _context(self, operation: str) -> ModelInfraErrorContext:
-        from omnibase_infra.errors.model_infra_error_context import call_context
+    def _origin(self, operation: str) -> ErrorOrigin:
+        name = self._name or "circuit_breaker"
+        context = self._call_context(self.transport, operation, name)
+        return ErrorOrigin(_refusal, context, rule.OPEN, name, cause=circuitbreaker.CircuitBreakerError(self))
 
-        return call_context(self.transport, operation, self._name or "circuit_breaker")
+    def _admit(self, now: float) -> Generation | None:
+        """Ask the rule; return what the call belongs to, None when it is refused.
 
-    def _admit(self, context: ModelInfraErrorContext, now: float) -> Generation | InfraUnavailableError:
-        """Ask the rule; return what the call belongs to, or the error that refuses it."""
+        While `open_until` is to come a call is refused whatever else holds: who knows that need not ask, nor lock.
+        """
         circuit = self.circuit
-        state = EnumCircuitState.OPEN
-        retry_after: float | None = rule.open_for(circuit, now)
-        if not retry_after:
-            with self._lock:
-                before = circuit.generation
-                admitted = rule.admit(circuit, now)
-                after = circuit.generation
-                retry_after = None if admitted else rule.retry_after(circuit, now)
-            if after is not before:
-                self._announce(before, after)
-            if admitted is not None:
-                return admitted
-            state = after.state
-        name = context.target_name or "circuit_breaker"
-        if is_listened_to(EnumResilienceEvent.REJECTED):
-            emit(
-                EnumResilienceEvent.REJECTED,
-                policy="circuit_breaker",
-                name=name,
-                transport=self.transport,
-                operation=context.operation,
-                correlation_id=correlation_id_var.get(),
-                state=state,
-                retry_after_seconds=retry_after,
-            )
-        error = InfraUnavailableError.of_policy(
-            partial(_refusal, name, retry_after),
-            context,
+        with self._lock:
+            before = circuit.generation
+            admitted = rule.admit(circuit, now)
+            after = circuit.generation
+        if after is not before:
+            self._announce(before, after)
+        return admitted
+
+    def _tell_of_rejection(self, operation: str, now: float) -> None:
+        state, retry_after = rule.refusal(self.circuit, now)
+        emit(
+            _REJECTED,
+            policy="circuit_breaker",
+            name=self._name or "circuit_breaker",
+            transport=self.transport,
+            operation=operation,
+            correlation_id=correlation_id_var.get(),
+            state=state,
             retry_after_seconds=retry_after,
-            circuit_state=state,
-            rejected_by=name,
         )
-        error.__cause__ = circuitbreaker.CircuitBreakerError(self)
-        return error
+
+    def _rejection(self, origin: ErrorOrigin, now: float) -> InfraUnavailableError:
+        """The error of a call that was refused at `now`."""
+        state, retry_after = rule.refusal(self.circuit, now)
+        return policy_error(InfraUnavailableError, replace(origin, circuit_state=state), retry_after)
 
     def record_success(self, admitted: Generation, started: float) -> None:
         """Record that a call which the circuit admitted, and which began at `started`, returned."""
@@ -575,9 +643,10 @@ CircuitBreaker = InfrastructureCircuitBreaker
 """The recovery document's name for the same machine: ``CircuitBreaker(ModelCircuitBreakerConfig(...))``."""
 
 
-def _refusal(name: str, retry_after: float | None) -> str:
-    when = "until it is reset" if retry_after is None else f"for another {retry_after:.3g} s"
-    return f"Circuit breaker open: '{name}' rejects calls {when}"
+def _refusal(error: ModelOnexError) -> str:
+    wait = error.retry_after_seconds
+    when = "until it is reset" if wait is None else f"for another {wait:.3g} s"
+    return f"Circuit breaker open: '{error.rejected_by}' rejects calls {when}"
 
 
 def _predicate(expected: object) -> Callable[[Exception], bool]:
@@ -625,17 +694,9 @@ class _Settings(TypedDict, total=False):
     slow_call_rate: float | EnumUnset | None
     translate: bool
     service: str | None
+    profile: str | None
     clock: Callable[[], float]
     rng: Callable[[], float]
-
-
-def _sharing(shared: str | EnumUnset | None, quorum: int | None) -> dict[str, object]:
-    if shared is None:
-        return {"shared": None}
-    given: dict[str, object] = {} if isinstance(shared, EnumUnset) else {"url": shared}
-    if quorum is not None:
-        given["quorum"] = quorum
-    return {"shared": given} if given else {}
 
 
 class CircuitBreakerFactory:
@@ -696,6 +757,7 @@ class CircuitBreakerFactory:
         quorum: int | None = None,
         translate: bool = False,
         service: str | None = None,
+        profile: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
     ) -> InfrastructureCircuitBreaker | KeyedCircuitBreaker:
@@ -724,11 +786,13 @@ class CircuitBreakerFactory:
             slow_call_rate: Share of slow calls in the window that opens the circuit, above 0 and up to 1; None for
                 off.
             shared: URL of the Redis or Valkey through which all workers share the circuit, by its `name`, which is
-                needed then; None for a circuit of this process. Where a preset has the URL, all circuits with a name
-                are shared, but those with a `key` are not. A call never waits for the store but to be a probe.
+                needed then; None for a circuit of this process. With `key`, the circuit of each key is shared. Where a
+                preset has the URL, all circuits with a name are shared. A call never waits for the store but to be a
+                probe. ``redis+sentinel://host:port,host:port/service`` and ``redis+cluster://host:port`` do as well.
             quorum: With `shared`, workers that must report a trip before it counts for all, 1 or more.
             translate: Raise the function's own failures as ONEX errors too.
             service: Read ``[services.<service>]`` over the transport's preset.
+            profile: Read ``[profiles.<profile>]`` over the transport's preset, and under the service's.
             clock: Monotonic time in seconds.
             rng: Source of the jitter, in [0, 1).
 
@@ -761,27 +825,16 @@ class CircuitBreakerFactory:
             "circuit_breaker",
             ModelCircuitBreakerConfig,
             service=service,
+            profile=profile,
             overrides={
                 **{key: value for key, value in given.items() if value is not None},
                 **{key: value for key, value in optional.items() if not isinstance(value, EnumUnset)},
-                **_sharing(shared, quorum),
+                **sharing(shared, quorum),
             },
         )
-
-        is_shared = config.shared is not None and config.shared.url is not None
-        if quorum is not None and not is_shared:
-            raise ProtocolConfigurationError("quorum: is of no use without shared", parameter="quorum")
-        if is_shared and (name is None or key is not None):
-            if isinstance(shared, str):
-                parameter, reason = (
-                    ("name", "is needed with shared") if key is None else ("key", "cannot go with shared")
-                )
-                raise ProtocolConfigurationError(
-                    f"{parameter}: {reason}: workers share a circuit by its name", parameter=parameter
-                )
-            config = config.model_copy(update={"shared": None})
+        config = settled(config, shared, quorum, name)
         plain = InfrastructureCircuitBreaker(
-            config,
+            config if key is None else config.model_copy(update={"shared": None}),
             name=name if key is None else None,
             transport=self._transport,
             expected_exception=expected_exception,
@@ -795,7 +848,9 @@ class CircuitBreakerFactory:
         if key is None and (max_keys != MAX_KEYS or show_keys):
             raise ProtocolConfigurationError("key: max_keys and show_keys are of no use without it", parameter="key")
         if key is not None:
-            breaker = KeyedCircuitBreaker(plain, key=key, name=name, max_keys=max_keys, show_keys=show_keys)
+            breaker = KeyedCircuitBreaker(
+                plain, key=key, name=name, max_keys=max_keys, show_keys=show_keys, shared=config.shared
+            )
         if name is None:
             return breaker
         known = registry.share(name, breaker)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from omnibase_infra.enums import EnumInfraTransportType, EnumResilienceEvent
 from omnibase_infra.errors import InfraAuthenticationError
+from omnibase_infra.errors.error_onex import policy_error
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.infrastructure.resilience.observers import emit
 from omnibase_infra.utils.util_correlation import correlation_id_var
 
@@ -15,9 +15,12 @@ def refresh_failed(exc: Exception, name: str, transport: EnumInfraTransportType 
     from omnibase_infra.errors.model_infra_error_context import call_context
 
     cls = type(exc)
-    return InfraAuthenticationError.of_policy(
-        partial("Failed to refresh authentication credentials ({})".format, cls.__qualname__),
-        context=call_context(transport, "credential_refresh", name, f"{cls.__module__}.{cls.__qualname__}"),
+    return policy_error(
+        InfraAuthenticationError,
+        ErrorOrigin(
+            lambda _: f"Failed to refresh authentication credentials ({cls.__qualname__})",
+            call_context(transport, "credential_refresh", name, f"{cls.__module__}.{cls.__qualname__}"),
+        ),
     )
 
 

@@ -42,6 +42,7 @@ class CredentialRefreshManager(Generic[C]):
         name: Shown in errors and events; by default the class of the provider.
         transport: Transport of the provider, shown in errors and events.
         service: Read ``[services.<service>]`` over the preset.
+        profile: Read ``[profiles.<profile>.defaults]`` over the preset, and under the service's.
         clock: Monotonic time in seconds.
 
     Raises:
@@ -56,6 +57,7 @@ class CredentialRefreshManager(Generic[C]):
         name: str | None = None,
         transport: EnumInfraTransportType | None = EnumInfraTransportType.VAULT,
         service: str | None = None,
+        profile: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         from omnibase_infra.models.resilience import ModelCredentialRefreshConfig
@@ -74,6 +76,7 @@ class CredentialRefreshManager(Generic[C]):
             "credential_refresh",
             ModelCredentialRefreshConfig,
             service=service,
+            profile=profile,
             overrides={setting: value for setting, value in given.items() if value is not None},
         )
         self.provider: Final = credential_provider

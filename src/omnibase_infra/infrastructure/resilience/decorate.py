@@ -143,7 +143,7 @@ def refuse_deferred(fn: Callable[..., object], result: object) -> None:
         TypeError: When `result` is a coroutine, another awaitable, or a generator.
     """
     kind = type(result)
-    if not hasattr(kind, "__await__") and kind not in _LAZY:
+    if not IS_DEFERRED[kind]:
         return
     if kind is GeneratorType and cast("GeneratorType[object, object, object]", result).gi_code.co_name == "<genexpr>":
         return  # lazy data, not work
@@ -156,6 +156,21 @@ def refuse_deferred(fn: Callable[..., object], result: object) -> None:
 
 
 _LAZY: Final = frozenset({CoroutineType, GeneratorType, AsyncGeneratorType})
+
+
+class _ByKind(dict[type, bool]):
+    def __missing__(self, kind: type) -> bool:
+        if len(self) >= _MOST_KINDS:
+            self.clear()
+        self[kind] = found = hasattr(kind, "__await__") or kind in _LAZY
+        return found
+
+
+_MOST_KINDS: Final = 1_000
+"""Kinds that are remembered: a program that makes classes as it runs is not to keep them all."""
+
+IS_DEFERRED: Final = _ByKind()
+"""Whether `refuse_deferred` has to look closer at a result, by its class: asked on the path of every success."""
 
 
 @contextmanager

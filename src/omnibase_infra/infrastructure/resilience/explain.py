@@ -126,7 +126,10 @@ def _breaker_in_words(breaker: InfrastructureCircuitBreaker | KeyedCircuitBreake
     if config.failure_rate is not None or config.slow_call_rate is not None:
         text += f", of {config.minimum_calls} and more in {config.window:g} s"
     successes = "success" if config.success_threshold == 1 else "successes"
-    return f"{text}; probes after {config.recovery_timeout:g} s, closes after {config.success_threshold} {successes}"
+    recovery = f"{config.recovery_timeout:g} s"
+    if config.recovery_multiplier > 1 and config.max_recovery_timeout > config.recovery_timeout:
+        recovery += f", growing to {config.max_recovery_timeout:g} s"
+    return f"{text}; probes after {recovery}, closes after {config.success_threshold} {successes}"
 
 
 def _hedge_in_words(hedge: Hedge) -> str:

@@ -304,6 +304,7 @@ class HedgeFactory:
         counts_calls: bool = True,
         name: str | None = None,
         service: str | None = None,
+        profile: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Hedge:
         """Build a hedge from the transport's preset; every argument given here wins over it.
@@ -322,6 +323,7 @@ class HedgeFactory:
             counts_calls: Whether the calls count on the budget. False under a retry with the same budget.
             name: Shown in events; the service's when None.
             service: Read ``[services.<service>]`` over the transport's preset.
+            profile: Read ``[profiles.<profile>]`` over the transport's preset, and under the service's.
             clock: Monotonic time in seconds, by which latencies are measured.
 
         Raises:
@@ -340,6 +342,7 @@ class HedgeFactory:
             "hedge",
             ModelHedgeConfig,
             service=service,
+            profile=profile,
             overrides={
                 **{key: value for key, value in given.items() if value is not None},
                 **{key: value for key, value in optional.items() if not isinstance(value, EnumUnset)},

@@ -17,6 +17,7 @@ from omnibase_infra.enums import EnumCircuitState, EnumPolicyKind
 from omnibase_infra.infrastructure.resilience import registry
 from omnibase_infra.infrastructure.resilience.arguments import checked_count, checked_name, refused, require_flag
 from omnibase_infra.infrastructure.resilience.decorate import (
+    IS_DEFERRED,
     NamedByUse,
     is_async,
     refuse_deferred,
@@ -27,7 +28,9 @@ from omnibase_infra.utils.util_show_value import short_hash
 
 if TYPE_CHECKING:
     from omnibase_infra.infrastructure.resilience.circuit_breaker_factory import InfrastructureCircuitBreaker
-    from omnibase_infra.models.resilience import ModelPolicySnapshot
+    from omnibase_infra.infrastructure.resilience.keyed_sharing import KeyedSharing
+    from omnibase_infra.infrastructure.resilience.rules.circuit import Generation
+    from omnibase_infra.models.resilience import ModelPolicySnapshot, ModelSharedCircuitConfig
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,6 +57,10 @@ class KeyedCircuitBreaker(NamedByUse):
     is under way. While only such ones are left, all new keys share one more circuit: they are guarded, and take no
     memory.
 
+    With `shared`, workers share the circuit of each key, and `trip` and `reset` of the whole. All keys have the one
+    connection of this process to the store; a circuit that is closed everywhere has no part in what goes over it. The
+    store knows a key by a hash; it must be of a kind that looks the same in every process.
+
     Args:
         template: Has the settings of all; guards nothing itself.
         key: Called with the arguments of each call, `self` included; gives something hashable. What it raises, the
@@ -62,6 +69,8 @@ class KeyedCircuitBreaker(NamedByUse):
         max_keys: Circuits remembered, 1 or more; those of calls under way may come on top.
         show_keys: Show the keys in errors, events and snapshots, as is right for hosts. Else a short hash stands for
             them, for a key may be a person's name or address.
+        shared: Where and how workers share the circuits, by `name`, which is needed then; None, or one without a URL,
+            for circuits of this process.
 
     Raises:
         ProtocolConfigurationError: When an argument is not usable.
@@ -78,15 +87,22 @@ class KeyedCircuitBreaker(NamedByUse):
         name: str | None = None,
         max_keys: int = MAX_KEYS,
         show_keys: bool = False,
+        shared: ModelSharedCircuitConfig | None = None,
     ) -> None:
         if isinstance(key, type) or not callable(key) or is_async(key):
             raise refused("key", key, "a plain function of the call's arguments")
         require_flag(show_keys=show_keys)
         self.max_keys = checked_count("max_keys", max_keys)
-        self.config = template.config
+        if template.config.shared is not None and template.config.shared.url is not None:
+            raise refused("template", template, "a breaker that is not shared itself: give shared to the one with keys")
+        is_shared = shared is not None and shared.url is not None
+        if is_shared and name is None:
+            raise refused("name", None, "text, by which workers share the circuits")
+        self.config = template.config if shared is None else template.config.model_copy(update={"shared": shared})
         self.transport = template.transport
         self.settings: dict[str, object] = {
             **template.settings,
+            "shared": shared,
             "key": key,
             "max_keys": max_keys,
             "show_keys": show_keys,
@@ -104,6 +120,7 @@ class KeyedCircuitBreaker(NamedByUse):
         self._overflow = rule.Circuit(self.config)
         self._whole = rule.Circuit(self.config)
         self._commanded = False
+        self._sharing = self._shared(shared) if shared is not None and is_shared else None
         adopt(self)
         if name is not None:
             registry.enlist(self, self._name)
@@ -150,6 +167,8 @@ class KeyedCircuitBreaker(NamedByUse):
             self._breaker(key, circuit).reset()
         self._breaker(None, self._overflow).reset()
         self._of_whole().reset()
+        if self._sharing is not None:
+            self._sharing.reset()
 
     def snapshot(self) -> ModelPolicySnapshot:
         """State and numbers as they are now: `keys` that are remembered, and how many in which state."""
@@ -181,7 +200,7 @@ class KeyedCircuitBreaker(NamedByUse):
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
             key = key_of(*args, **kwargs)
             circuit = find(key)
-            admitted = circuit.passing
+            admitted = circuit.passing or self._let_pass(key, circuit)
             if admitted is None:
                 return await self._breaker(key, circuit).around_async(fn)(*args, **kwargs)
             try:
@@ -213,12 +232,13 @@ class KeyedCircuitBreaker(NamedByUse):
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             key = key_of(*args, **kwargs)
             circuit = find(key)
-            admitted = circuit.passing
+            admitted = circuit.passing or self._let_pass(key, circuit)
             if admitted is None:
                 return self._breaker(key, circuit).around_sync(fn)(*args, **kwargs)
             try:
                 result = fn(*args, **kwargs)
-                refuse_deferred(fn, result)
+                if IS_DEFERRED[type(result)]:
+                    refuse_deferred(fn, result)
             except BaseException as exc:
                 error = self._breaker(key, circuit).record_failure(admitted, exc, 0.0, operation)
                 try:
@@ -242,10 +262,39 @@ class KeyedCircuitBreaker(NamedByUse):
             return self._of_whole()
         if circuit is self._overflow:
             return self._template.over(circuit, f"{self.name} (further keys)", _nothing)
+        if self._sharing is not None:
+            return self._sharing.breaker(key, circuit, self._shown(key) if self._show_keys else None)
         return self._template.over(circuit, f"{self.name} {self._shown(key)}", partial(self._file, key, circuit))
 
     def _of_whole(self) -> InfrastructureCircuitBreaker:
+        if self._sharing is not None:
+            return self._sharing.whole
         return self._template.over(self._whole, self.name, self._note_command)
+
+    def _shared(self, shared: ModelSharedCircuitConfig) -> KeyedSharing:
+        from omnibase_infra.infrastructure.resilience.keyed_sharing import KeyedSharing
+
+        return KeyedSharing(
+            self._template,
+            shared,
+            self.config,
+            name=self.name,
+            most=self.max_keys,
+            whole=self._whole,
+            commanded=self._note_command,
+            file=self._file,
+            circuits=self._remembered,
+        )
+
+    def _remembered(self) -> list[rule.Circuit]:
+        with self._lock:
+            return [*self._blank.values(), *self._kept.values(), *self._forgotten.values()]
+
+    def _let_pass(self, key: Hashable, circuit: rule.Circuit) -> Generation | None:
+        """What a call belongs to that need not ask, though its circuit has no say from other workers yet."""
+        if self._sharing is None or circuit is self._whole or circuit is self._overflow:
+            return None
+        return self._sharing.let_pass(key, circuit)
 
     def _shown(self, key: Hashable) -> str:
         if not self._show_keys:
@@ -272,6 +321,8 @@ class KeyedCircuitBreaker(NamedByUse):
             return circuit or self._overflow
         if circuit is None:
             circuit = rule.Circuit(self.config)
+            if self._sharing is not None:
+                rule.ask_first(circuit)
         else:
             del self._forgotten[key]
         (self._blank if rule.is_blank(circuit) else self._kept)[key] = circuit
@@ -288,6 +339,8 @@ class KeyedCircuitBreaker(NamedByUse):
                 self._forgotten.pop(key, None)
                 self._make_room()
             (self._blank if is_blank else self._kept)[key] = circuit
+            if is_blank and self._sharing is not None:
+                self._sharing.settled(key)
 
     def _make_room(self) -> bool:
         """Forget as many circuits as it takes to have room for one; the caller holds the lock."""
@@ -305,6 +358,8 @@ class KeyedCircuitBreaker(NamedByUse):
                 return False
             if may_go:
                 self._forgotten[key] = circuit
+                if self._sharing is not None:
+                    self._sharing.forget(key)
             else:
                 kept[key] = circuit
         return True

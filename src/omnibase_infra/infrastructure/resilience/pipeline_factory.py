@@ -57,6 +57,7 @@ class ResiliencePipelineFactory:
         service: str | None = None,
         *,
         name: str | None = None,
+        profile: str | None = None,
         breaker_scope: EnumBreakerScope | str = EnumBreakerScope.ATTEMPT,
         fallback: Fallback | StaleCache | Callable[..., object] | None = None,
         total_timeout: Timeout | float | EnumUnset | None = _FROM_PRESET,
@@ -68,6 +69,8 @@ class ResiliencePipelineFactory:
         bulkhead: Bulkhead | EnumUnset | None = _FROM_PRESET,
         attempt_timeout: Timeout | float | EnumUnset | None = _FROM_PRESET,
         credential_refresh: CredentialRefresh | None = None,
+        shared: str | EnumUnset | None = _FROM_PRESET,
+        quorum: int | None = None,
         idempotent: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
@@ -80,6 +83,7 @@ class ResiliencePipelineFactory:
 
         Args:
             service: Read ``[services.<service>]`` over the transport's preset; also the target named in errors.
+            profile: Read ``[profiles.<profile>]`` over the transport's preset, and under the service's.
             name: Names the pipeline and its policies, in errors too; circuit breakers of one name are one circuit.
             breaker_scope: ``"attempt"`` has the breaker count each attempt; ``"call"`` puts it outside the total
                 timeout and the retry, as the documents stack it: it then counts calls that failed with all their
@@ -94,6 +98,9 @@ class ResiliencePipelineFactory:
             bulkhead: Bounds the attempts under way.
             attempt_timeout: Bounds one attempt: a `Timeout`, or seconds.
             credential_refresh: Refreshes a credential that is refused, and tries once more.
+            shared: URL of the Redis or Valkey through which all workers share the circuit of the preset's breaker, by
+                `name`, which is needed then; None for one of this process, whatever the preset says.
+            quorum: With `shared`, workers that must report a trip before it counts for all, 1 or more.
             idempotent: Whether the calls may be repeated without harm; for the preset's retry.
             clock: Monotonic time in seconds, of the preset's policies.
             rng: Source of jitter, in [0, 1), of the preset's policies.
@@ -116,7 +123,7 @@ class ResiliencePipelineFactory:
             bulkhead=bulkhead,
             credential_refresh=credential_refresh,
         )
-        times = resolve(self.section, "timeout", ModelTimeoutConfig, service=service)
+        times = resolve(self.section, "timeout", ModelTimeoutConfig, service=service, profile=profile)
         called = service if name is None else name
 
         def timeout(parameter: str, given: object, preset: float | None) -> Timeout | None:
@@ -129,16 +136,22 @@ class ResiliencePipelineFactory:
             return Timeout(given, name=called, transport=self.transport, abandon=times.abandon)
 
         if isinstance(retry, EnumUnset):
-            retry = self._retry(name=name, service=service, idempotent=idempotent, clock=clock, rng=rng)
+            retry = self._retry(
+                name=name, service=service, profile=profile, idempotent=idempotent, clock=clock, rng=rng
+            )
         elif idempotent is not None:
             why = "None, since there is no retry" if retry is None else "given to the retry policy itself"
             raise refused("idempotent", idempotent, why)
         if isinstance(circuit_breaker, EnumUnset):
-            circuit_breaker = self._breaker(name=name, service=service, clock=clock, rng=rng)
+            circuit_breaker = self._breaker(
+                name=name, service=service, profile=profile, shared=shared, quorum=quorum, clock=clock, rng=rng
+            )
+        else:
+            _refuse_sharing(circuit_breaker, shared=shared, quorum=quorum)
         if isinstance(rate_limiter, EnumUnset):
-            rate_limiter = self._limiter(name=called, service=service, clock=clock)
+            rate_limiter = self._limiter(name=called, service=service, profile=profile, clock=clock)
         if isinstance(bulkhead, EnumUnset):
-            bulkhead = self._bulkhead(name=name, service=service)
+            bulkhead = self._bulkhead(name=name, service=service, profile=profile)
         outside = circuit_breaker if breaker_scope == EnumBreakerScope.CALL else None
         order: tuple[Policy | None, ...] = (
             self._fallback(fallback, called),
@@ -172,6 +185,13 @@ class ResiliencePipelineFactory:
                 factory = f"create_{self.section}_{_FACTORY_NAMES.get(parameter, parameter)}"
                 made = "" if parameter == "credential_refresh" else f", as {factory}() returns"
                 raise refused(parameter, policy, f"{allowed}{made}, or None")
+
+
+def _refuse_sharing(breaker: object, **given: object) -> None:
+    why = "None, since there is no circuit breaker" if breaker is None else "given to the circuit breaker itself"
+    for parameter, value in given.items():
+        if value is not None and not isinstance(value, EnumUnset):
+            raise refused(parameter, value, why)
 
 
 create_database_resilience: Final = ResiliencePipelineFactory("database", EnumInfraTransportType.DATABASE)

@@ -174,7 +174,8 @@ def _check_breaker(
     limiters: Sequence[TokenBucketLimiter],
 ) -> None:
     config = breaker.config
-    if 0 < config.recovery_timeout < attempt < inf:
+    # A recovery time that grows has waited for the last calls after a probe or two.
+    if 0 < config.recovery_timeout < attempt < inf and config.recovery_multiplier == 1:
         _warn(
             f"recovery_timeout = {config.recovery_timeout:g} s is shorter than an attempt of {attempt:g} s: "
             "the circuit probes again before it knows what the last calls came to"

@@ -12,7 +12,6 @@ import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from contextvars import Token
 from copy import copy
 from math import inf
@@ -27,6 +26,7 @@ from omnibase_infra.errors import ModelOnexError, ProtocolConfigurationError, Ru
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, require, require_callable
 from omnibase_infra.infrastructure.resilience.deadline import finished_within
 from omnibase_infra.infrastructure.resilience.decorate import (
+    IS_DEFERRED,
     Decorating,
     is_async,
     qualified_name,
@@ -55,6 +55,13 @@ Wait = Callable[[RetryState], float | Awaitable[float]]
 Retry = Callable[[RetryState], bool | Awaitable[bool]]
 BeforeSleep = Callable[[RetryState], Awaitable[None] | None]
 Sleep = Callable[[float], Awaitable[None] | None]
+
+
+_DESCRIBED: Final = tenacity.Retrying(stop=tenacity.stop_never, wait=tenacity.wait_none())
+"""What tenacity's view of a call belongs to; it decides nothing."""
+
+_RETRY: Final = EnumResilienceEvent.RETRY  # Python 3.11 takes long to find a member in its class
+_GAVE_UP: Final = EnumResilienceEvent.RETRY_GAVE_UP
 
 
 class WaitWithinBounds(wait_base):
@@ -115,11 +122,13 @@ class _Call:
         """Let go of the exception, whose traceback holds the frames that hold this call, and of what was current."""
         self.failed = self.state = None
         self.cancelled = _nothing
-        with suppress(ValueError):  # a coroutine may be closed in another context than it ran in
+        try:
             if self.numbered is not None:
                 attempt_var.reset(self.numbered)
             if self.made_current is not None:
                 correlation_id_var.reset(self.made_current)
+        except ValueError:  # a coroutine may be closed in another context than it ran in
+            pass
 
 
 class InfrastructureRetryPolicy(Decorating):
@@ -194,7 +203,6 @@ class InfrastructureRetryPolicy(Decorating):
         self._clock = clock_of(clock)
         self._rng = rng
         self._sleep = sleep
-        self._described = tenacity.Retrying(stop=tenacity.stop_never, wait=tenacity.wait_none())
 
     @property
     def max_attempts(self) -> int:
@@ -267,7 +275,10 @@ class InfrastructureRetryPolicy(Decorating):
         return twin
 
     async def _finish(self, call: _Call) -> object:
-        result, error = await self._bounded(call)
+        if self.config.max_elapsed is None:
+            result, error = await self._loop(call, self._sleep or asyncio.sleep, is_async=True)
+        else:
+            result, error = await self._bounded(call, self.config.max_elapsed)
         if error is not None:
             try:
                 raise error
@@ -292,7 +303,8 @@ class InfrastructureRetryPolicy(Decorating):
             else:
                 try:
                     result = fn(*args, **kwargs)
-                    refuse_deferred(fn, result)
+                    if IS_DEFERRED[type(result)]:
+                        refuse_deferred(fn, result)
                     return result
                 except Exception as exc:
                     begun = _Call(fn, args, kwargs, operation, started=self._clock(), failed=exc)
@@ -315,13 +327,10 @@ class InfrastructureRetryPolicy(Decorating):
             )
         )
 
-    async def _bounded(self, call: _Call) -> tuple[object, BaseException | None]:
-        """Run the loop under `max_elapsed`, a hung attempt included."""
-        sleep = self._sleep or asyncio.sleep
-        if self.config.max_elapsed is None:
-            return await self._loop(call, sleep, is_async=True)
+    async def _bounded(self, call: _Call, max_elapsed: float) -> tuple[object, BaseException | None]:
+        """Run the loop within so many seconds, a hung attempt included."""
         try:
-            loop = await finished_within(self._loop(call, sleep, is_async=True), self.config.max_elapsed)
+            loop = await finished_within(self._loop(call, self._sleep or asyncio.sleep, is_async=True), max_elapsed)
         finally:
             call.is_over = True
         return loop.result() if loop is not None else (None, self._final_error(call, TimeoutError()))
@@ -332,7 +341,7 @@ class InfrastructureRetryPolicy(Decorating):
         It is a coroutine for plain functions too, and then never suspends: one loop serves both.
         """
         if any(self._strategies):
-            call.state = RetryState(self._described, call.fn, call.args, call.kwargs)
+            call.state = RetryState(_DESCRIBED, call.fn, call.args, call.kwargs)
             call.state.start_time = call.started
         own_task = asyncio.current_task() if is_async and self.config.max_elapsed is not None else None
         call.cancelled = own_task.cancelling if own_task is not None else _nothing
@@ -422,9 +431,9 @@ class InfrastructureRetryPolicy(Decorating):
         client_attempts = failure.client_attempts if failure is not None else 1
         if client_attempts > 1 and failed is not None:
             report_nested_retries(failed, client_attempts, None if self.has_own_strategies else config.max_attempts)
-        if is_listened_to(EnumResilienceEvent.RETRY):
+        if is_listened_to(_RETRY):
             emit(
-                EnumResilienceEvent.RETRY,
+                _RETRY,
                 policy="retry",
                 name=self.name or call.operation,
                 transport=self.transport,
@@ -461,11 +470,11 @@ class InfrastructureRetryPolicy(Decorating):
         return pause, stop
 
     def _final_error(self, call: _Call, exc: Exception | None) -> BaseException:
-        from omnibase_infra.errors.model_infra_error_context import call_context
-
         attempts = call.attempt
         error: BaseException
         if exc is None:
+            from omnibase_infra.errors.model_infra_error_context import call_context
+
             error = RuntimeHostError(
                 f"{call.operation} failed: no result was accepted after {attempts} attempts",
                 context=call_context(self.transport, call.operation, self.name),
@@ -481,9 +490,9 @@ class InfrastructureRetryPolicy(Decorating):
                 retry_count=attempts,
                 correlation_id=call.correlation_id,
             )
-        if isinstance(error, ModelOnexError) and error is not exc and is_listened_to(EnumResilienceEvent.RETRY_GAVE_UP):
+        if isinstance(error, ModelOnexError) and error is not exc and is_listened_to(_GAVE_UP):
             emit(
-                EnumResilienceEvent.RETRY_GAVE_UP,
+                _GAVE_UP,
                 policy="retry",
                 name=self.name or call.operation,
                 transport=self.transport,
@@ -557,6 +566,7 @@ class RetryPolicyFactory:
         retry_unsafe: bool | None = None,
         name: str | None = None,
         service: str | None = None,
+        profile: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
         sleep: Sleep | None = None,
@@ -582,6 +592,7 @@ class RetryPolicyFactory:
             retry_unsafe: Whether calls are repeated of which neither `idempotent` nor the request's method tells.
             name: The target named in errors; the service when None.
             service: Read ``[services.<service>]`` over the transport's preset.
+            profile: Read ``[profiles.<profile>]`` over the transport's preset, and under the service's.
             clock: Monotonic time in seconds.
             rng: Source of the jitter, in [0, 1).
             sleep: Replaces `asyncio.sleep`, or `time.sleep` for plain functions.
@@ -612,6 +623,7 @@ class RetryPolicyFactory:
                 "retry",
                 ModelRetryConfig,
                 service=service,
+                profile=profile,
                 overrides=overrides,
                 names={"budget": "retry_budget"},
             ),

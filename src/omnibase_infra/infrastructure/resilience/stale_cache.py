@@ -181,6 +181,7 @@ def create_stale_cache(
     name: str | None = None,
     transport: EnumInfraTransportType | None = None,
     service: str | None = None,
+    profile: str | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> StaleCache:
     """Build a stale cache from the preset ``[defaults.stale_cache]``; every argument given here wins over it.
@@ -194,6 +195,7 @@ def create_stale_cache(
         name: Shown in events.
         transport: Transport of the guarded calls.
         service: Read ``[services.<service>]`` over the preset.
+        profile: Read ``[profiles.<profile>.defaults]`` over the preset, and under the service's.
         clock: Monotonic time in seconds.
 
     Raises:
@@ -208,6 +210,7 @@ def create_stale_cache(
         "stale_cache",
         ModelStaleCacheConfig,
         service=service,
+        profile=profile,
         overrides={setting: value for setting, value in given.items() if value is not None},
     )
     return StaleCache(config, key=key, on=on, name=name or service, transport=transport, clock=clock)

@@ -8,7 +8,9 @@ from math import inf
 from typing import ClassVar, Final, ParamSpec, TypeVar
 
 from omnibase_infra.enums import EnumInfraTransportType, EnumResilienceEvent
-from omnibase_infra.errors import InfraTimeoutError, ProtocolConfigurationError
+from omnibase_infra.errors import InfraTimeoutError, ModelOnexError, ProtocolConfigurationError
+from omnibase_infra.errors.error_onex import policy_error
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.infrastructure.resilience.arguments import checked_name, refused, require, require_flag
 from omnibase_infra.infrastructure.resilience.deadline import Deadline, finished_within, thread_finished_within
 from omnibase_infra.infrastructure.resilience.decorate import (
@@ -141,10 +143,13 @@ class Timeout(NamedByUse):
             correlation_id=correlation_id_var.get(),
             timeout_seconds=self.seconds,
         )
-        error = InfraTimeoutError.of_policy(
-            partial(_sentence, self.name, operation, self.seconds),
-            context=self._call_context(self.transport, operation, self.name),
-            details={"timeout_seconds": self.seconds},
+        error = policy_error(
+            InfraTimeoutError,
+            ErrorOrigin(
+                partial(_sentence, self.name, operation, self.seconds),
+                self._call_context(self.transport, operation, self.name),
+                details={"timeout_seconds": self.seconds},
+            ),
         )
         error.__cause__ = TimeoutError()  # what `asyncio.timeout` would have raised
         error.__cause__.__cause__ = cancelled
@@ -157,7 +162,7 @@ def _checked_bound(seconds: object) -> float:
     return seconds
 
 
-def _sentence(name: str, operation: str, seconds: float) -> str:
+def _sentence(name: str, operation: str, seconds: float, _error: ModelOnexError) -> str:
     return f"Timed out: {operation} took longer than the {seconds:g} s that '{name}' allows"
 
 
@@ -175,6 +180,7 @@ class TimeoutFactory:
         *,
         abandon: bool | None = None,
         service: str | None = None,
+        profile: str | None = None,
     ) -> Timeout:
         """Build a timeout of one attempt from the preset; every argument given here wins over it.
 
@@ -183,6 +189,7 @@ class TimeoutFactory:
             name: Shown in errors; the service's unless given.
             abandon: Leave behind what does not end in time; a plain function needs it.
             service: Read ``[services.<service>]`` over the transport's preset.
+            profile: Read ``[profiles.<profile>]`` over the transport's preset, and under the service's.
 
         Raises:
             ProtocolConfigurationError: When a setting is wrong, or the preset sets no bound and `seconds` is not given.
@@ -201,6 +208,7 @@ class TimeoutFactory:
             "timeout",
             ModelTimeoutConfig,
             service=service,
+            profile=profile,
             overrides=overrides,
             names={"attempt": "seconds"},
         )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Generic, Literal, NotRequired, TypedDict, Type
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType
 from omnibase_infra.errors import InfraTimeoutError
+from omnibase_infra.errors.error_onex import policy_error
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.infrastructure.resilience.arguments import checked_seconds
 from omnibase_infra.infrastructure.resilience.deadline import thread_finished_within
 from omnibase_infra.infrastructure.resilience.decorate import is_async, qualified_name, refuse_deferred
@@ -106,10 +108,13 @@ def _in_thread(fn: Callable[[], T], seconds: float) -> T:
 def _both_failed(transport: EnumInfraTransportType | None, seconds: float) -> InfraTimeoutError:
     from omnibase_infra.errors.model_infra_error_context import call_context
 
-    return InfraTimeoutError.of_policy(
-        lambda: "Primary timeout and fallback failed",
-        context=call_context(transport, "fetch", "primary-source"),
-        details={"timeout_seconds": seconds},
+    return policy_error(
+        InfraTimeoutError,
+        ErrorOrigin(
+            lambda _: "Primary timeout and fallback failed",
+            call_context(transport, "fetch", "primary-source"),
+            details={"timeout_seconds": seconds},
+        ),
     )
 
 

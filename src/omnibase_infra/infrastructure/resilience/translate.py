@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from omnibase_infra.enums import EnumFailureKind, EnumInfraTransportType
@@ -15,6 +16,8 @@ from omnibase_infra.errors import (
     ModelOnexError,
     RuntimeHostError,
 )
+from omnibase_infra.errors.error_onex import policy_error
+from omnibase_infra.errors.error_origin import ErrorOrigin
 from omnibase_infra.infrastructure.resilience.transports import failure_of
 
 if TYPE_CHECKING:
@@ -60,32 +63,49 @@ def translate(
     if becomes is None:
         return exc
     cls, happened = becomes
-    name = type(exc).__qualname__
-
-    def describe() -> str:
-        target = target_name or transport or "the dependency"
-        attempts = f" after {retry_count} attempts" if retry_count and retry_count > 1 else ""
-        code = f" {failure.code}" if failure.code else ""
-        from omnibase_infra.utils.util_sanitize import sanitize
-
-        return sanitize(f"{operation or 'call'} failed: {target} {happened}{attempts} ({name}{code})")
-
-    from omnibase_infra.errors.model_infra_error_context import call_context
-
-    details: dict[str, JsonValue] = {}
-    if retry_count is not None:
-        details["retry_count"] = retry_count
-    if failure.code is not None:
-        details["driver_code"] = failure.code
-    error = cls.of_policy(
-        describe,
-        context=call_context(transport, operation, target_name, f"{type(exc).__module__}.{name}"),
-        correlation_id=correlation_id,
-        retry_after_seconds=failure.retry_after_seconds,
-        details=details,
+    origin = _origin(
+        transport,
+        operation,
+        target_name,
+        type(exc),  # type: ignore[arg-type]  # typeshed: a class is hashable by its metaclass
+        happened,
+        failure.code,
+        retry_count,
     )
+    error = policy_error(cls, origin, failure.retry_after_seconds, correlation_id)
     error.__cause__ = exc
     return error
+
+
+@lru_cache(maxsize=1024)
+def _origin(  # noqa: PLR0917  # a cache takes longer to find what was given by keyword
+    transport: EnumInfraTransportType | None,
+    operation: str | None,
+    target_name: str | None,
+    failed_by: type[BaseException],
+    happened: str,
+    code: str | None,
+    retry_count: int | None,
+) -> ErrorOrigin:
+    """What like failures of one place become has all this in common: made once, not in each failing call."""
+    from omnibase_infra.errors.model_infra_error_context import call_context
+
+    name = failed_by.__qualname__
+
+    def describe(_error: ModelOnexError) -> str:
+        from omnibase_infra.utils.util_sanitize import sanitize
+
+        target = target_name or transport or "the dependency"
+        attempts = f" after {retry_count} attempts" if retry_count and retry_count > 1 else ""
+        shown_code = f" {code}" if code else ""
+        return sanitize(f"{operation or 'call'} failed: {target} {happened}{attempts} ({name}{shown_code})")
+
+    details: dict[str, JsonValue] = {"retry_count": retry_count, "driver_code": code}
+    return ErrorOrigin(
+        describe,
+        call_context(transport, operation, target_name, f"{failed_by.__module__}.{name}"),
+        details={key: value for key, value in details.items() if value is not None},
+    )
 
 
 def translating_async(

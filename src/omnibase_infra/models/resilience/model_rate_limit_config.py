@@ -36,8 +36,9 @@ class ModelRateLimitConfig(ModelConfigBase):
             ``"memory://"`` for a limit of this process alone.
         strategy: How calls are counted; other than by a token bucket only in a store.
         on_store_failure: What becomes of calls while the store is out of reach.
-        store_timeout: Longest time that the store may hold a call, seconds.
-        store_retry_interval: Pause between two looks at a store that is out of reach, seconds.
+        store_timeout: Longest time that the store may hold a call, name look-up and connecting included, seconds.
+        store_retry_interval: Pause between two looks at a store that is out of reach, seconds; so long may connecting
+            go on, for which no caller waits beyond `store_timeout`.
         workers: Workers that share the limit. Without the store, each has this part of rate and capacity.
         lease: Tokens taken in one round trip, spent one by one without the store. In any stretch of time, up to
             ``workers * (lease - 1)`` calls more than the bucket allows may pass; with 1, none.

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from omnibase_infra.models.resilience.model_config_base import ModelConfigBase
 from omnibase_infra.utils.util_builtin_numbers import shipped_float, shipped_int
-from omnibase_infra.utils.util_store_url import is_store_url
+from omnibase_infra.utils.util_store_url import STORE_URLS, is_store_url
 
 
 def _store_url(url: SecretStr | None) -> SecretStr | None:
@@ -23,7 +23,8 @@ class ModelSharedCircuitConfig(ModelConfigBase):
     The defaults are the shipped ``[defaults.circuit_breaker.shared]``.
 
     Attributes:
-        url: The store: ``redis://``, ``rediss://``, ``valkey://`` or ``valkeys://``; None keeps the circuit local.
+        url: The store: ``redis``, ``rediss``, ``redis+unix``, ``redis+sentinel``, ``redis+cluster``, and the same with
+            ``valkey``; None keeps the circuit local.
         quorum: Workers that must report a trip, or a failed probe, before it counts for all.
         poll_interval: How often the store is asked beside the subscription.
         patience: How long a call that would be a probe waits to hear whether it may be.
@@ -37,7 +38,7 @@ class ModelSharedCircuitConfig(ModelConfigBase):
     """
 
     url: Annotated[SecretStr | None, AfterValidator(_store_url)] = Field(
-        default=None, description="a URL such as redis://host:6379/0 or valkey://host:6379/0"
+        default=None, description=f"a URL such as {STORE_URLS}, or the same with valkey"
     )
     quorum: int = Field(default_factory=shipped_int("circuit_breaker", "shared", "quorum"), ge=1)
     poll_interval: float = Field(default_factory=shipped_float("circuit_breaker", "shared", "poll_interval"), gt=0)

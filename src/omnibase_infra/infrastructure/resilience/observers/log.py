@@ -14,7 +14,7 @@ LOGGER: Final = logging.getLogger("omnibase_infra.resilience")
 _SILENT: Final = logging.NullHandler()
 LOGGER.addHandler(_SILENT)
 
-_LEVELS: Final = {
+LEVELS: Final = {
     EnumResilienceEvent.RETRY: logging.WARNING,
     EnumResilienceEvent.RETRY_GAVE_UP: logging.DEBUG,  # the error itself is raised to the caller
     EnumResilienceEvent.CIRCUIT_STATE: logging.WARNING,
@@ -30,8 +30,11 @@ _LEVELS: Final = {
 
 def is_heard(kind: EnumResilienceEvent) -> bool:
     """Whether any handler would write a record of this kind: an unheard record is not built."""
-    if not LOGGER.isEnabledFor(_LEVELS[kind]):
-        return False
+    return LOGGER.isEnabledFor(LEVELS[kind]) and has_handler()
+
+
+def has_handler() -> bool:
+    """Whether our records reach any handler."""
     logger: logging.Logger | None = LOGGER
     while logger is not None:
         for handler in logger.handlers:
@@ -43,7 +46,7 @@ def is_heard(kind: EnumResilienceEvent) -> bool:
 
 def log_event(event: ModelResilienceEvent) -> None:
     """Write one record: the sentence as message, every field that is set as an attribute of the record."""
-    level = _LEVELS[event.kind]
+    level = LEVELS[event.kind]
     if event.state is EnumCircuitState.CLOSED:
         level = logging.INFO
     fields = event.model_dump(mode="json", exclude_none=True, exclude={"name"})

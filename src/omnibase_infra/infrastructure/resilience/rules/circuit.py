@@ -10,6 +10,7 @@ side, as in linkerd's failure accrual.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from omnibase_infra.enums import EnumCircuitState, EnumFailureKind
@@ -59,7 +60,8 @@ class Circuit:
     generation: Generation = field(default_factory=lambda: Generation(CLOSED))
     passing: Generation | None = None
     """The generation while calls may pass without asking; None when `admit` must decide."""
-    open_until: float = 0.0
+    open_until: float = -inf
+    """Until when every call is refused for the sake of an open state; long ago in any other state."""
     recovery: float = 0.0
     """The recovery time of the latest opening before jitter, seconds; it grows when a probe fails."""
     permits: int | None = None
@@ -77,6 +79,8 @@ def _begin(circuit: Circuit, state: EnumCircuitState) -> None:
     elif settings.failure_rate is not None or settings.slow_call_rate is not None:
         generation.window = SlidingWindow(settings.window, width=3)
         generation.listening = True
+    if state is not OPEN:
+        circuit.open_until = -inf
     circuit.generation = generation
     _pass(circuit)
 
@@ -86,13 +90,22 @@ def _pass(circuit: Circuit) -> None:
     circuit.passing = generation if generation.state is CLOSED and generation.window is None else None
 
 
+def refusal(circuit: Circuit, now: float) -> tuple[EnumCircuitState, float | None]:
+    """What a refused call is told: the state that refused it, and as `retry_after`.
+
+    A circuit that lets calls pass by the time it is asked was half-open when it refused this one.
+    """
+    state = circuit.generation.state
+    return HALF_OPEN if state in (CLOSED, DISABLED) else state, retry_after(circuit, now)
+
+
 def open_for(circuit: Circuit, now: float) -> float:
     """Seconds for which an open circuit refuses every call, come what may; 0 when `admit` is to be asked.
 
     Nothing but time changes this, save a command: a refusal for its sake needs no lock.
     """
     left = circuit.open_until - now
-    return left if left > 0 and circuit.generation.state is OPEN else 0.0
+    return left if left > 0 else 0.0
 
 
 def admit(circuit: Circuit, now: float) -> Generation | None:

@@ -4,6 +4,7 @@
 
 local state_key, failures_key, successes_key, opened_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local own_key, reports_key, leases_key = KEYS[5], KEYS[6], KEYS[7]
+local list_key = KEYS[8]  -- of the circuits of one breaker with keys; others have none
 local step, worker, token = ARGV[1], ARGV[2], ARGV[3]
 local recovery, hold = tonumber(ARGV[4]), tonumber(ARGV[5])
 local quorum, needed, places = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -16,8 +17,13 @@ if not now then
   now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
 
--- Changes nothing, but a store that is full or a replica refuses it: so every poll finds that out, not only a trip.
-redis.call('SETRANGE', state_key, 0, '')
+-- Changes nothing once it is known, but a store that is full or a replica refuses it: so every poll finds that out, not
+-- only a trip. A circuit of its own is known from then on, for people to see and trip; one of many keys once it opens.
+if list_key then
+  redis.call('SETRANGE', state_key, 0, '')
+else
+  redis.call('SET', state_key, 'closed', 'PX', expiry, 'NX')
+end
 
 local state = redis.call('GET', state_key) or 'closed'
 redis.call('ZREMRANGEBYSCORE', reports_key, '-inf', now)
@@ -111,6 +117,14 @@ elseif redis.call('ZREM', leases_key, token) == 1 and state == 'half-open' then
     end
   elseif step == 'failure' then
     report()
+  end
+end
+
+if list_key then
+  if state == 'closed' then
+    redis.call('ZREM', list_key, name)
+  elseif redis.call('ZADD', list_key, 'CH', opened, name) == 1 then
+    redis.call('PEXPIRE', list_key, expiry)
   end
 end
 

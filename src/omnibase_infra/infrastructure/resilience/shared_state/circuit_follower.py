@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from omnibase_infra.enums import EnumFailureKind
     from omnibase_infra.infrastructure.resilience.rules.circuit import Generation
+    from omnibase_infra.infrastructure.resilience.shared_state.circuit_family import CircuitFamily
     from omnibase_infra.infrastructure.resilience.shared_state.circuit_store import Reading
     from omnibase_infra.models.resilience import ModelCircuitBreakerConfig, ModelSharedCircuitConfig
 
@@ -44,6 +45,10 @@ class CircuitFollower:
         lock: Held for every change of `circuit`.
         clock: Monotonic time in seconds.
         announce: Called, without the lock, with the generations before and after a change that came from the store.
+        family: The breaker with keys that has the circuit, if one has.
+
+    Raises:
+        ProtocolConfigurationError: When no client for the store is installed, or the name cannot be used there.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class CircuitFollower:
         lock: RLock,
         clock: Callable[[], float],
         announce: Callable[[Generation, Generation], None],
+        family: CircuitFamily | None = None,
     ) -> None:
         self.name = name
         self._shared = shared
@@ -64,6 +70,7 @@ class CircuitFollower:
         self._lock = lock
         self._clock = clock
         self._announcing = WeakMethod(announce)  # whose owner may hold this follower
+        self._family = family
         self._serial = itertools.count()
         self._link = link_to(shared)
         self._changes = 0
@@ -89,6 +96,22 @@ class CircuitFollower:
         """Whether a call is to `knock` before the circuit decides; begins to follow where that has not begun."""
         self._link.start()
         return self._asking is None and rule.wants_permit(self._circuit, self._clock())
+
+    def holds_leases(self) -> bool:
+        """Whether the store would give a probe's place to another, did this worker not ask for it again."""
+        return bool(self._tokens)
+
+    def is_of_interest(self) -> bool:
+        """Whether a poll may bring news: of closed circuits of a breaker with keys, the list tells once they open."""
+        if self._family is None or self._family.is_listed(self.name):
+            return True
+        return self._open_elsewhere or self._circuit.generation.state is not rule.CLOSED
+
+    def is_needed(self) -> bool:
+        """Whether it follows, or has to tell, anything that a new follower would not know of."""
+        return (
+            self._open_elsewhere or self.holds_leases() or self._asking is not None or self._circuit.permits is not None
+        )
 
     def knock(self) -> None:
         """Ask whether a probe may begin, and wait for the answer for as long as the settings allow."""
@@ -145,6 +168,12 @@ class CircuitFollower:
             self._take_over(reading)
             after = self._circuit.generation
         self._announce(before, after)
+
+    def begin_with(self, reading: Reading) -> None:
+        """Take over what the store said before this follower was there."""
+        self.follow(reading, self._changes)
+        if not self._link.is_up:
+            self.lost()  # meanwhile, and maybe before it could be told to this one
 
     def lost(self) -> None:
         """The store cannot be reached: go on alone."""
@@ -266,7 +295,8 @@ class CircuitFollower:
 
     def _announce(self, before: Generation, after: Generation) -> None:
         announce = self._announcing()
-        if after is not before and announce is not None:
+        # That of a breaker with keys is told too when there is nothing left to follow.
+        if announce is not None and (after is not before or (self._family is not None and not self.is_needed())):
             announce(before, after)
 
     def _tell_opening(self, step: str, token: str = "") -> None:

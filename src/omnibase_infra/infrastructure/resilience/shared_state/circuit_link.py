@@ -20,18 +20,30 @@ from typing import TYPE_CHECKING, Final
 from weakref import ref
 
 from omnibase_infra.enums import EnumResilienceEvent
+from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience.observers import emit
-from omnibase_infra.infrastructure.resilience.shared_state.circuit_store import CHANNEL, CircuitStore, Reading, Step
-from omnibase_infra.infrastructure.resilience.shared_state.clients import blocking_client, package_for
-from omnibase_infra.utils.util_store_url import shown_url
+from omnibase_infra.infrastructure.resilience.shared_state.circuit_store import (
+    CHANNEL,
+    CircuitStore,
+    Reading,
+    Step,
+    family_of,
+)
+from omnibase_infra.infrastructure.resilience.shared_state.clients import blocking_client, close_client, package_for
+from omnibase_infra.utils.util_store_url import is_cluster_url, shown_url
 
 if TYPE_CHECKING:
+    from omnibase_infra.infrastructure.resilience.shared_state.circuit_family import CircuitFamily
     from omnibase_infra.infrastructure.resilience.shared_state.circuit_follower import CircuitFollower
+    from omnibase_infra.infrastructure.resilience.shared_state.clients import Subscription
     from omnibase_infra.models.resilience import ModelSharedCircuitConfig
 
 _Answer = Callable[[Reading], None]
 
 _STEPS_AT_ONCE: Final = 100
+
+_CIRCUITS_A_POLL: Final = 200
+"""Of more circuits than these each poll reads the next ones: the subscription is the first leg, and a poll is short."""
 
 _ATTENTION: Final = 0.2
 """Seconds within which a thread that hears nothing notices that it is to end."""
@@ -47,6 +59,8 @@ class CircuitLink:
         self._url = url
         self._settings = settings
         self._followers: list[ref[CircuitFollower]] = []
+        self._families: list[ref[CircuitFamily]] = []
+        self._polled = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -65,6 +79,11 @@ class CircuitLink:
         """Have a circuit follow the store for as long as it lives."""
         with self._lock:
             self._followers.append(ref(follower))
+
+    def add_family(self, family: CircuitFamily) -> None:
+        """Have a breaker with keys hear which of its circuits are not closed, for as long as it lives."""
+        with self._lock:
+            self._families.append(ref(family))
 
     def start(self) -> None:
         """Begin, unless that has been done."""
@@ -99,6 +118,8 @@ class CircuitLink:
         self._queue.put("")
         for follower in self._living():
             follower.sleep()
+        for family in self._living_families():
+            family.sleep()
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(timeout)
@@ -108,6 +129,9 @@ class CircuitLink:
         self._begin()
         for follower in self._living():
             follower.forget()
+        for family in self._living_families():
+            family.lost()
+            family.sleep()
 
     def _living(self) -> list[CircuitFollower]:
         with self._lock:
@@ -115,10 +139,16 @@ class CircuitLink:
             self._followers = [known for known, _ in found]
         return [follower for _, follower in found]
 
+    def _living_families(self) -> list[CircuitFamily]:
+        with self._lock:
+            found = [(known, family) for known in self._families if (family := known()) is not None]
+            self._families = [known for known, _ in found]
+        return [family for _, family in found]
+
     def _take_steps(self, closing: threading.Event) -> None:
         settings = self._settings
         client = blocking_client(self._url, settings.timeout)
-        store = CircuitStore(client)
+        store = CircuitStore(client, is_cluster=is_cluster_url(self._url))
         next_poll = 0.0
         try:
             while not closing.is_set():
@@ -137,8 +167,7 @@ class CircuitLink:
                     next_poll = time.monotonic() + settings.retry_interval
         finally:
             self._stand_alone()
-            with suppress(Exception):  # the driver's: there is nothing left to close
-                client.close()
+            close_client(client)
 
     def _next_work(self, patience: float) -> list[tuple[Step, _Answer] | str]:
         work: list[tuple[Step, _Answer] | str] = []
@@ -158,7 +187,10 @@ class CircuitLink:
             for (_, answer), reading in zip(posted, readings, strict=True):
                 answer(reading)
         changed = {found for found in work if isinstance(found, str)}
-        self._read(store, [follower for follower in self._living() if follower.name in changed])
+        if changed:
+            self._read(store, [follower for follower in self._living() if follower.name in changed])
+            families = {family_of(name) for name in changed}
+            self._read_families(store, [family for family in self._living_families() if family.name in families])
 
     def _is_idle(self, closing: threading.Event) -> bool:
         """Whether no circuit is left to follow; then the threads end."""
@@ -171,9 +203,10 @@ class CircuitLink:
             return True
 
     def _poll(self, store: CircuitStore) -> None:
-        """Read every circuit."""
+        """Read every circuit whose turn it is."""
         followers = self._living()
-        self._read(store, followers)
+        self._read(store, self._due(followers))
+        self._read_families(store, self._living_families())
         if not self.is_up:
             self.is_up = True
             if self._was_up is False:
@@ -181,6 +214,16 @@ class CircuitLink:
                 self._tell(EnumResilienceEvent.SHARED_STATE_BACK)
             self._was_up = True
             self._read(store, followers)  # once more, as what they did until now was not kept
+            self._read_families(store, self._living_families())
+
+    def _due(self, followers: list[CircuitFollower]) -> list[CircuitFollower]:
+        """Those that hold leases, and so many of the others that each is read in its turn."""
+        holding = [follower for follower in followers if follower.holds_leases()]
+        others = [follower for follower in followers if follower.is_of_interest() and not follower.holds_leases()]
+        first = self._polled % len(others) if len(others) > _CIRCUITS_A_POLL else 0
+        turn = (*others[first:], *others[:first])[:_CIRCUITS_A_POLL]
+        self._polled = first + len(turn)
+        return [*holding, *turn]
 
     def _read(self, store: CircuitStore, followers: list[CircuitFollower]) -> None:
         if not followers:
@@ -191,6 +234,14 @@ class CircuitLink:
             reading = [next(readings) for _ in steps][-1]
             if self.is_up:
                 follower.follow(reading, changes)
+
+    def _read_families(self, store: CircuitStore, families: list[CircuitFamily]) -> None:
+        for family in families:
+            listed = store.not_closed(family.name, family.most)
+            unknown = family.unknown(listed)
+            readings = store.run([family.step(name) for name in unknown]) if unknown else ()
+            if self.is_up:
+                family.take(listed, dict(zip(unknown, readings, strict=True)))
 
     def _lose(self, error_type: str) -> None:
         first = self._was_up is not False
@@ -203,6 +254,8 @@ class CircuitLink:
         self.is_up = False
         for follower in self._living():
             follower.lost()
+        for family in self._living_families():
+            family.lost()
 
     def _tell(self, kind: EnumResilienceEvent, error_type: str | None = None) -> None:
         name = shown_url(self._url)
@@ -213,10 +266,11 @@ class CircuitLink:
 
     def _hear_changes(self, closing: threading.Event) -> None:
         settings = self._settings
+        client = blocking_client(self._url, settings.timeout)
         while not closing.is_set():
-            client = blocking_client(self._url, settings.timeout)
-            subscription = client.pubsub(ignore_subscribe_messages=True)
+            subscription: Subscription | None = None
             try:
+                subscription = client.pubsub(ignore_subscribe_messages=True)
                 subscription.subscribe(CHANNEL)
                 self._resubscribe = False
                 while not (closing.is_set() or self._resubscribe):
@@ -226,9 +280,10 @@ class CircuitLink:
             except Exception:
                 closing.wait(settings.retry_interval)  # the polls are the other leg, and tell of a lost store
             finally:
-                with suppress(Exception):  # the driver's: there is nothing left to close
-                    subscription.close()
-                    client.close()
+                if subscription is not None:
+                    with suppress(Exception):  # the driver's: there is nothing left to close
+                        subscription.close()
+                close_client(client)
 
 
 _links: Final[dict[tuple[object, ...], CircuitLink]] = {}
@@ -239,7 +294,7 @@ def link_to(shared: ModelSharedCircuitConfig) -> CircuitLink:
     """The link of this process to a store: one for all circuits with the same settings.
 
     Raises:
-        ProtocolConfigurationError: When no client for the store is installed.
+        ProtocolConfigurationError: When no client for the store is installed, or it refuses the URL.
     """
     url = "" if shared.url is None else shared.url.get_secret_value()
     package_for(url, "shared")
@@ -247,8 +302,20 @@ def link_to(shared: ModelSharedCircuitConfig) -> CircuitLink:
     with _links_lock:
         link = _links.get(key)
         if link is None:
+            _try_url(url, shared.timeout)
             link = _links[key] = CircuitLink(url, shared)
         return link
+
+
+def _try_url(url: str, timeout: float) -> None:
+    try:
+        close_client(blocking_client(url, timeout))
+    except Exception as error:
+        # The client's own sentence may quote the URL, which may hold a password.
+        reason = type(error).__qualname__
+    else:
+        return
+    raise ProtocolConfigurationError(f"shared: the client refuses the URL ({reason})", parameter="shared")
 
 
 def close_shared_circuits(timeout: float = 5.0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,11 @@ CHANNEL: Final = "onex:circuits"
 _LAYOUT: Final = "pybreaker"
 """pybreaker's part of every key: `<name>:pybreaker:state`."""
 
-_OWN_KEYS: Final = ("state", "fail_counter", "success_counter", "opened_at", "onex", "reports", "leases")
+_KEYS: Final = ("state", "fail_counter", "success_counter", "opened_at", "onex", "reports", "leases")
+
+_OF_A_KEY: Final = re.compile(r"(.+) #[0-9a-f]{16}", re.DOTALL)
+_TAGGED: Final = re.compile(r"[^{]*\{[^}]+\}")
+_TAG: Final = re.compile(r"^\{([^}]+)\}( #[0-9a-f]{16})?$")
 
 _STATES: Final = {"open": EnumCircuitState.OPEN, "half-open": EnumCircuitState.HALF_OPEN}
 
@@ -68,15 +73,14 @@ class Step:
     """The same with its jitter."""
     failures: int = 0
 
-    def words(self, now: float | None = None) -> tuple[str, ...]:
-        """Keys and arguments; `now` replaces the store's clock, in seconds."""
+    def arguments(self, now: float | None = None) -> tuple[str, ...]:
+        """What the script is told beside the keys; `now` replaces the store's clock, in seconds."""
         shared = self.config.shared
         if shared is None:
             raise LookupError(f"{self.name!r} is not shared")
         recovery = self.config.recovery_timeout if self.recovery is None else self.recovery
         hold = recovery if self.hold is None else self.hold
         return (
-            *circuit_keys(self.name),
             self.step,
             self.worker,
             self.token,
@@ -95,10 +99,16 @@ class Step:
 
 
 class CircuitStore:
-    """Shared circuits behind one client. For one thread."""
+    """Shared circuits behind one client. For one thread.
 
-    def __init__(self, client: BlockingClient) -> None:
+    Args:
+        client: Of the store.
+        is_cluster: Whether keys that a script uses must lie together; see `circuit_keys`.
+    """
+
+    def __init__(self, client: BlockingClient, *, is_cluster: bool = False) -> None:
         self._client = client
+        self._is_cluster = is_cluster
         self._sha = ""
 
     def run(self, steps: Sequence[Step], now: float | None = None) -> list[Reading]:
@@ -107,29 +117,80 @@ class CircuitStore:
         Raises:
             Exception: Whatever the client raises.
         """
-        answers = self._send(steps, now) if self._sha else None
-        if answers is None or any(type(answer).__name__ == _UNKNOWN_SCRIPT for answer in answers):
-            # A store that has begun anew since; it has taken none of the steps.
+        answers: list[object] = [*self._send(steps, now)] if self._sha else [None] * len(steps)
+        undone = [place for place, answer in enumerate(answers) if answer is None or _is_unknown(answer)]
+        if undone:
+            # A server that has begun anew since, or has become the primary; it has taken none of its steps.
             self._sha = self._client.script_load(_script())
-            answers = self._send(steps, now)
+            for place, answer in zip(undone, self._send([steps[place] for place in undone], now), strict=True):
+                answers[place] = answer
         return [_reading(answer) for answer in answers]
 
     def names(self) -> list[str]:
         """The circuits that the store knows, pybreaker's own too."""
         ending = f":{_LAYOUT}:state"
         found = self._client.scan_iter(match=f"*{ending}", count=1000)
-        return sorted(key.removesuffix(ending) for key in found)
+        names = (key.removesuffix(ending) for key in found)
+        return sorted({_TAG.sub(r"\1\2", name) if self._is_cluster else name for name in names})
+
+    def not_closed(self, family: str, most: int) -> list[tuple[str, float]]:
+        """The circuits of a breaker with keys that are not closed, and when they opened; the latest, at most so many.
+
+        Raises:
+            Exception: Whatever the client raises.
+        """
+        key = _index_key(family, is_cluster=self._is_cluster)
+        return [
+            (str(name), float(opened)) for name, opened in self._client.zrevrange(key, 0, most - 1, withscores=True)
+        ]
 
     def _send(self, steps: Sequence[Step], now: float | None) -> Sequence[object]:
         pipeline = self._client.pipeline(transaction=False)
         for step in steps:
-            pipeline.evalsha(self._sha, len(_OWN_KEYS), *step.words(now))
+            keys = circuit_keys(step.name, is_cluster=self._is_cluster)
+            pipeline.evalsha(self._sha, len(keys), *keys, *step.arguments(now))
         return pipeline.execute(raise_on_error=False)
 
 
-def circuit_keys(name: str) -> tuple[str, ...]:
-    """The keys of a circuit. Braces in its name keep them together in a cluster: ``{orders}``."""
-    return tuple(f"{name}:{_LAYOUT}:{key}" for key in _OWN_KEYS)
+def circuit_keys(name: str, *, is_cluster: bool = False) -> tuple[str, ...]:
+    """The keys of a circuit, and for one of a breaker with keys that of the list it stands in.
+
+    In a cluster the name stands in braces, ``{orders}:pybreaker:state``, which keeps the keys together, and those of
+    all circuits of a breaker with keys: ``{orders} #0123456789abcdef:pybreaker:state``. A name with braces of its own
+    is left as it is.
+    """
+    placed = _placed(name, is_cluster=is_cluster)
+    keys = tuple(f"{placed}:{_LAYOUT}:{key}" for key in _KEYS)
+    family = family_of(name)
+    return keys if family is None else (*keys, _index_key(family, is_cluster=is_cluster))
+
+
+def name_in_family(family: str, key_hash: str) -> str:
+    """Under which name a breaker with keys shares the circuit of one of them."""
+    return f"{family} #{key_hash}"
+
+
+def family_of(name: str) -> str | None:
+    """The name of the breaker with keys that has a circuit of this name, if one has."""
+    found = _OF_A_KEY.fullmatch(name)
+    return None if found is None else found[1]
+
+
+def _index_key(family: str, *, is_cluster: bool) -> str:
+    return f"{_placed(family, is_cluster=is_cluster)}:{_LAYOUT}:not_closed"
+
+
+def _placed(name: str, *, is_cluster: bool) -> str:
+    if not is_cluster or _TAGGED.match(name):
+        return name
+    if name.startswith("}"):
+        return f"{{circuit}}{name}"  # {} around it would be empty, and hold nothing together
+    together = family_of(name) or name
+    return f"{{{together}}}{name.removeprefix(together)}"
+
+
+def _is_unknown(answer: object) -> bool:
+    return type(answer).__name__ == _UNKNOWN_SCRIPT
 
 
 def _reading(answer: object) -> Reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from asyncio import Semaphore
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -25,6 +26,14 @@ class Counter(Protocol):
 
     def take(self, key: str, request: Request) -> Booking:
         """Take tokens, or say when to ask again."""
+        ...
+
+    def take_if_connected(self, key: str, request: Request, timeout: float) -> Booking | None:
+        """As `take`, in one round trip over a connection that is at hand; None when that cannot be.
+
+        Raises:
+            TimeoutError: When no answer has come after `timeout` seconds.
+        """
         ...
 
     def give_back(self, key: str, cost: float, depth: float, place: Place) -> bool:
@@ -60,16 +69,16 @@ def counter(config: ModelRateLimitConfig, storage: RedisStorage) -> Counter:
     return _WindowCounter(strategies[_IN_LIMITS[config.strategy]](storage), window(config))
 
 
-def async_counter(config: ModelRateLimitConfig, storage: AsyncRedisStorage) -> AsyncCounter:
-    """The configured strategy on a storage."""
+def async_counter(config: ModelRateLimitConfig, storage: AsyncRedisStorage, places: Semaphore) -> AsyncCounter:
+    """The configured strategy on a storage; calls that need a connection each take one of the `places`."""
     if config.strategy is EnumRateLimitStrategy.TOKEN_BUCKET:
         from omnibase_infra.infrastructure.resilience.shared_state.script_buckets import AsyncScriptBuckets
 
-        return AsyncScriptBuckets(storage)
+        return AsyncScriptBuckets(storage, places)
     from limits.aio.strategies import STRATEGIES
 
     strategies: Mapping[str, Callable[[AsyncRedisStorage], AsyncWindow]] = STRATEGIES
-    return _AsyncWindowCounter(strategies[_IN_LIMITS[config.strategy]](storage), window(config))
+    return _AsyncWindowCounter(strategies[_IN_LIMITS[config.strategy]](storage), window(config), places)
 
 
 def window(config: ModelRateLimitConfig) -> RateLimitItem:
@@ -111,6 +120,9 @@ class _WindowCounter:
             return Booking(granted=True)
         return _refused(self._strategy.get_window_stats(self._item, key).reset_time)
 
+    def take_if_connected(self, key: str, request: Request, timeout: float) -> Booking | None:  # noqa: ARG002
+        return None  # only its client knows
+
     def give_back(self, key: str, cost: float, depth: float, place: Place) -> bool:  # noqa: ARG002
         return False
 
@@ -121,14 +133,16 @@ class _WindowCounter:
 class _AsyncWindowCounter:
     """As the one for threads."""
 
-    def __init__(self, strategy: AsyncWindow, item: RateLimitItem) -> None:
+    def __init__(self, strategy: AsyncWindow, item: RateLimitItem, places: Semaphore) -> None:
         self._strategy = strategy
         self._item = item
+        self._places = places
 
     async def take(self, key: str, request: Request) -> Booking:
-        if await self._strategy.hit(self._item, key, cost=_calls(request)):
-            return Booking(granted=True)
-        return _refused((await self._strategy.get_window_stats(self._item, key)).reset_time)
+        async with self._places:
+            if await self._strategy.hit(self._item, key, cost=_calls(request)):
+                return Booking(granted=True)
+            return _refused((await self._strategy.get_window_stats(self._item, key)).reset_time)
 
     async def give_back(self, key: str, cost: float, depth: float, place: Place) -> bool:  # noqa: ARG002
         return False

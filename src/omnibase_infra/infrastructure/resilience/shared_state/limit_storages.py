@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol, cast
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
@@ -26,6 +26,8 @@ _CONNECTIONS: Final = 8
 class _AsyncHandle(Protocol):
     async def aclose(self) -> None: ...
 
+    def ping(self) -> Awaitable[object]: ...
+
 
 class _Handle(Protocol):
     def close(self) -> None: ...
@@ -34,16 +36,56 @@ class _Handle(Protocol):
 class LoopStorage:
     """The storage of one event loop, and the places for calls that are on their way."""
 
-    __slots__ = ("__weakref__", "keeper", "places", "storage")
+    __slots__ = (
+        "__weakref__",
+        "_connect_timeout",
+        "_connecting",
+        "is_connected",
+        "keeper",
+        "places",
+        "storage",
+        "was_left",
+    )
 
-    def __init__(self, storage: AsyncRedisStorage) -> None:
+    def __init__(self, storage: AsyncRedisStorage, connect_timeout: float) -> None:
         self.storage = storage
+        self._connect_timeout = connect_timeout
         self.places = asyncio.Semaphore(_CONNECTIONS)
         self.keeper = _kept(storage)
+        self.is_connected = False
+        """Whether the server has answered, and was not lost since."""
+        self.was_left = False
+        """Whether somebody has waited for that answer in vain."""
+        self._connecting: asyncio.Task[None] | None = None
+
+    @property
+    def is_connecting(self) -> bool:
+        """Whether that answer may still come."""
+        return self._connecting is not None and not self._connecting.done()
+
+    async def connect(self) -> None:
+        """Wait for the server's first answer. Who leaves before it comes does not end the connecting."""
+        task = self._connecting
+        if task is None:
+            client = cast("_AsyncHandle", _handles(self.storage.bridge)[0])
+            self._connecting = task = asyncio.create_task(_answer(client, self._connect_timeout))
+            self.was_left = False
+        try:
+            await asyncio.shield(task)
+            self.is_connected = True
+        finally:
+            if task.done() and self._connecting is task:
+                self._connecting = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        await self.keeper.aclose()
 
 
 class LimitStorages:
-    """Made when first used. A caller is not held longer than `timeout` seconds by any of them, and none tries again.
+    """Made when first used. None tries again by itself.
 
     The connections of an event loop are closed with it (by `asyncio.run`, or whatever else shuts its asynchronous
     generators down), the others by `close`. A storage that was closed is made anew when it is used again.
@@ -51,16 +93,35 @@ class LimitStorages:
     Args:
         uri: A URI of `limits`.
         timeout: Bound of each call, seconds.
+        connect_timeout: Bound of connecting, seconds.
     """
 
-    def __init__(self, uri: str, timeout: float) -> None:
+    def __init__(self, uri: str, timeout: float, connect_timeout: float) -> None:
         self._package: Final = package_for(uri, "storage_uri")
         self._uri: Final = url_for(self._package, uri)
         self.timeout: Final = timeout
+        self._connect_timeout: Final = connect_timeout
         self._lock = threading.Lock()
+        self._is_prepared = False
         self._blocking: RedisStorage | None = None
         self._of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopStorage] = WeakKeyDictionary()
         _everyone.add(self)
+
+    @property
+    def made(self) -> RedisStorage | None:
+        """The storage for threads, once it is there."""
+        return self._blocking
+
+    def prepare(self) -> None:
+        """Have the clients read the URI, and import what they need: no call, and no event loop, is to be held by that.
+
+        Raises:
+            Exception: Whatever a client raises.
+        """
+        if not self._is_prepared:
+            self.blocking()
+            self._made(f"async+{self._uri}")
+            self._is_prepared = True
 
     def blocking(self) -> RedisStorage:
         """The storage for threads."""
@@ -75,7 +136,8 @@ class LimitStorages:
         loop = asyncio.get_running_loop()
         held = self._of_loops.get(loop)
         if held is None:
-            held = LoopStorage(cast("AsyncRedisStorage", self._made(f"async+{self._uri}")))
+            storage = cast("AsyncRedisStorage", self._made(f"async+{self._uri}"))
+            held = LoopStorage(storage, self._connect_timeout)
             self._of_loops[loop] = held
             await anext(held.keeper)  # does not suspend: the loop learns of the generator, and closes it at its end
         return held
@@ -92,7 +154,7 @@ class LimitStorages:
         """Close the connections of the running event loop, and those of threads."""
         held = self._of_loops.pop(asyncio.get_running_loop(), None)
         if held is not None:
-            await held.keeper.aclose()
+            await held.close()
         self.close()
 
     def forget(self) -> None:
@@ -106,7 +168,12 @@ class LimitStorages:
         from limits.storage import storage_from_string
 
         is_async = uri.startswith("async+")
-        bounds = {"socket_timeout": self.timeout, "socket_connect_timeout": self.timeout}
+        # For connecting, which may go on for longer than anybody waits. Who waits has a bound of their own, and what is
+        # awaited has that of `within`, so that each step needs none.
+        bounds = {
+            "socket_timeout": None if is_async else self._connect_timeout,
+            "socket_connect_timeout": self._connect_timeout,
+        }
         options: dict[str, object] = {
             "key_prefix": KEY_PREFIX,
             "retry": no_retry(self._package, asynchronous=is_async),
@@ -119,20 +186,21 @@ class LimitStorages:
         return storage_from_string(uri, **cast("dict[str, float]", options))
 
 
-_shared: Final[WeakValueDictionary[tuple[str, float], LimitStorages]] = WeakValueDictionary()
+_shared: Final[WeakValueDictionary[tuple[str, float, float], LimitStorages]] = WeakValueDictionary()
 _everyone: Final[WeakSet[LimitStorages]] = WeakSet()
 _inherited: Final[list[object]] = []
 """What a forked worker has from its parent: closing, or collecting, would disturb the parent's connections."""
 
 
-def storages_for(uri: str, timeout: float) -> LimitStorages:
-    """The storages of this URI and bound, which all limiters that ask for them share.
+def storages_for(uri: str, timeout: float, connect_timeout: float) -> LimitStorages:
+    """The storages of this URI and these bounds, which all limiters that ask for them share.
 
     Raises:
         ProtocolConfigurationError: When no client for the URI is installed.
     """
-    found = _shared.get((uri, timeout))
-    return found or _shared.setdefault((uri, timeout), LimitStorages(uri, timeout))
+    key = uri, timeout, connect_timeout
+    found = _shared.get(key)
+    return found or _shared.setdefault(key, LimitStorages(*key))
 
 
 def _forget_all() -> None:
@@ -175,6 +243,11 @@ def within(seconds: float) -> Generator[None]:
     finally:
         for handle in handles:
             handle.cancel()
+
+
+async def _answer(client: _AsyncHandle, timeout: float) -> None:
+    async with asyncio.timeout(timeout):
+        await client.ping()
 
 
 async def _kept(storage: AsyncRedisStorage) -> AsyncGenerator[None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from asyncio import Semaphore
+from collections.abc import Awaitable, Callable
 from functools import cache, lru_cache
 from importlib.resources import files
 from struct import pack
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from omnibase_infra.infrastructure.resilience.rules import token_bucket as rule
 from omnibase_infra.infrastructure.resilience.shared_state.booking import Booking, Place, Request
+from omnibase_infra.infrastructure.resilience.shared_state.packed_script import Reply, Scripting, script_on
+from omnibase_infra.infrastructure.resilience.shared_state.script_flights import async_script_on
 
 if TYPE_CHECKING:
     from limits.aio.storage import RedisStorage as AsyncRedisStorage
@@ -19,30 +22,29 @@ _FOLDER: Final = "omnibase_infra.infrastructure.resilience.shared_state"
 _MICROSECONDS: Final = 1e6
 _NANOSECONDS: Final = 1e9
 
-Reply = str | bytes
-Script = Callable[[Sequence[str], Sequence[str | bytes]], Reply]
-AsyncScript = Callable[[Sequence[str], Sequence[str | bytes]], Awaitable[Reply]]
-
-
-class _Scripting(Protocol):
-    """What is used of a client, blocking or not."""
-
-    def register_script(self, script: str, /) -> object: ...
-
 
 class ScriptBuckets:
     """Buckets that blocking clients of many processes share; one round trip a call."""
 
     def __init__(self, storage: RedisStorage) -> None:
-        client = cast("_Scripting", storage.get_connection())
-        self._take = cast("Script", client.register_script(script_text("token_bucket")))
-        self._give_back = cast("Script", client.register_script(script_text("give_back")))
+        client = cast("Scripting", storage.get_connection())
+        self._take = script_on(client, script_text("token_bucket"))
+        self._give_back = cast("Callable[..., object]", client.register_script(script_text("give_back")))
         self._key = storage.prefixed_key
         self.clear = storage.clear
 
     def take(self, key: str, request: Request) -> Booking:
         """Take tokens, or book a place for them, or say when to ask again."""
-        return _booking(self._take([self._key(key)], [_argument(request)]))
+        return _booking(self._take(self._key(key), _argument(request)))
+
+    def take_if_connected(self, key: str, request: Request, timeout: float) -> Booking | None:
+        """As `take`, in one round trip over a connection that is at hand; None when that cannot be.
+
+        Raises:
+            TimeoutError: When no answer has come after `timeout` seconds.
+        """
+        reply = self._take.if_connected(self._key(key), _argument(request), timeout)
+        return None if reply is None else _booking(reply)
 
     def give_back(self, key: str, cost: float, depth: float, place: Place) -> bool:
         """Give back what was taken, if nobody has taken since; whether it was."""
@@ -52,17 +54,17 @@ class ScriptBuckets:
 class AsyncScriptBuckets:
     """Buckets that asyncio clients of many processes share; one round trip a call."""
 
-    def __init__(self, storage: AsyncRedisStorage) -> None:
+    def __init__(self, storage: AsyncRedisStorage, places: Semaphore | None = None) -> None:
         # Not in the type of a bridge, but in each of them: redis-py's, valkey-py's and coredis'.
         bridge = cast("_Bridge", storage.bridge)
         client = bridge.get_connection()
-        self._take = cast("AsyncScript", client.register_script(script_text("token_bucket")))
-        self._give_back = cast("AsyncScript", client.register_script(script_text("give_back")))
+        self._take = async_script_on(client, script_text("token_bucket"), places)
+        self._give_back = cast("Callable[..., Awaitable[object]]", client.register_script(script_text("give_back")))
         self._key = bridge.prefixed_key
 
     async def take(self, key: str, request: Request) -> Booking:
         """Take tokens, or book a place for them, or say when to ask again."""
-        return _booking(await self._take([self._key(key)], [_argument(request)]))
+        return _booking(await self._take(self._key(key), _argument(request)))
 
     async def give_back(self, key: str, cost: float, depth: float, place: Place) -> bool:
         """Give back what was taken, if nobody has taken since; whether it was."""
@@ -70,7 +72,7 @@ class AsyncScriptBuckets:
 
 
 class _Bridge(Protocol):
-    def get_connection(self) -> _Scripting: ...
+    def get_connection(self) -> Scripting: ...
 
     def prefixed_key(self, key: str, /) -> str: ...
 

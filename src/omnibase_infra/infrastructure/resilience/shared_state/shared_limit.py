@@ -12,6 +12,7 @@ from omnibase_infra.enums import EnumOnStoreFailure, EnumRateLimitStrategy
 from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience.rules import token_bucket as rule
 from omnibase_infra.infrastructure.resilience.shared_state.booking import Booking, Place, Request
+from omnibase_infra.infrastructure.resilience.shared_state.helper_threads import HelperThreads
 from omnibase_infra.infrastructure.resilience.shared_state.limit_counters import (
     AsyncCounter,
     Counter,
@@ -92,7 +93,9 @@ class SharedLimit:
         self._own_depth = max(self._depth, self._own_unit)  # its part of the capacity, and at least one token
         self._leases = config.lease > 1 and config.strategy is EnumRateLimitStrategy.TOKEN_BUCKET
         uri = config.storage_uri.get_secret_value()
-        self._storages = storages_for(uri, config.store_timeout)
+        # Until the next look at a store, connecting to it may take.
+        connect_timeout = max(config.store_timeout, config.store_retry_interval)
+        self._storages = storages_for(uri, config.store_timeout, connect_timeout)
         if config.strategy is not EnumRateLimitStrategy.TOKEN_BUCKET:
             window(config)
         if "+cluster" not in uri:  # whose client connects when it is made
@@ -119,12 +122,9 @@ class SharedLimit:
         extra = self._begin_lease() if self._leases else 0
         try:
             if self._health.may_try():
-                try:
-                    booking = self._blocking().take(self._key, self._request(tokens, patience, extra))
-                except Exception as error:
-                    self._health.lost(error)
-                else:
-                    return self._noted(booking, tokens)
+                grant = self._ask(tokens, self._request(tokens, patience, extra))
+                if grant is not None:
+                    return grant
         finally:
             if extra:
                 self._is_leasing = False
@@ -137,18 +137,9 @@ class SharedLimit:
         extra = self._begin_lease() if self._leases else 0
         try:
             if self._health.may_try():
-                is_sent = False
-                held = await self._storages.of_loop()
-                try:
-                    with within(self._storages.timeout):
-                        async with held.places:
-                            is_sent = True
-                            request = self._request(tokens, patience, extra)
-                            booking = await self._of_loop(held).take(self._key, request)
-                            return self._noted(booking, tokens)
-                except Exception as error:
-                    if is_sent:  # else the store was not asked: too many calls queue for it in this event loop
-                        self._health.lost(error)
+                grant = await self._ask_async(tokens, self._request(tokens, patience, extra))
+                if grant is not None:
+                    return grant
         finally:
             if extra:
                 self._is_leasing = False
@@ -156,12 +147,17 @@ class SharedLimit:
 
     def give_back(self, grant: Grant) -> None:
         """Give back tokens that are not used, unless somebody has booked after them."""
-        if grant.place is None or self._gave_back_locally(grant, grant.place):
+        place = grant.place
+        if place is None or self._gave_back_locally(grant, place):
             return
-        try:
-            self._blocking().give_back(self._key, grant.tokens * self._unit, self._depth, grant.place)
-        except Exception as error:
-            self._health.lost(error)
+
+        def work() -> None:
+            try:
+                self._blocking().give_back(self._key, grant.tokens * self._unit, self._depth, place)
+            except Exception as error:
+                self._health.lost(error)
+
+        self._helpers.run(work)
 
     async def give_back_async(self, grant: Grant) -> None:
         """As `give_back`."""
@@ -176,8 +172,13 @@ class SharedLimit:
 
     def reset(self) -> None:
         """Begin anew, for every worker. Raises what the store's client does."""
+        with self._lock:  # first, so that no lease from before outlives what comes next
+            self._stock = 0
+            self._resets += 1
         self._blocking().clear(self._key)
-        self._begin()
+        self._health.answered()
+        self._local.clear(self._key)
+        self._full_at = self._clock()
 
     def close(self) -> None:
         """Close the connections of threads; the next call makes new ones."""
@@ -196,15 +197,17 @@ class SharedLimit:
         self._lock = threading.Lock()
         self._stock = 0
         self._is_leasing = False
-        self._full_at = self._clock()
-        self._local = MemoryBuckets(max_keys=1, clock=self._clock)
+        self._resets: int = 0
+        self._full_at = self._heard_at = self._clock()
+        self._helpers = HelperThreads(self._storages.timeout)
+        self._local: MemoryBuckets = MemoryBuckets(max_keys=1, clock=self._clock)
         self._health: StoreHealth = StoreHealth(
             "rate_limiter", self._name, self._transport, config.store_retry_interval, self._clock
         )
 
     def _try_uri(self) -> None:
         try:
-            self._storages.blocking()
+            self._storages.prepare()
         except Exception as error:
             # The client's own sentence may quote the URI, which may hold a password.
             reason = type(error).__qualname__
@@ -213,16 +216,67 @@ class SharedLimit:
         raise ProtocolConfigurationError(f"storage_uri: the client refuses it ({reason})", parameter="storage_uri")
 
     def _blocking(self) -> Counter:
-        storage, known = self._storages.blocking(), self._counter
-        if known is None or known[0] is not storage:
-            self._counter = known = (storage, counter(self._config, storage))
-        return known[1]
+        storage = self._storages.blocking()
+        with self._lock:
+            known = self._counter
+            if known is None or known[0] is not storage:
+                self._counter = known = (storage, counter(self._config, storage))
+            return known[1]
 
     def _of_loop(self, held: LoopStorage) -> AsyncCounter:
         found = self._counters.get(held)
         if found is None:
-            self._counters[held] = found = async_counter(self._config, held.storage)
+            self._counters[held] = found = async_counter(self._config, held.storage, held.places)
         return found
+
+    def _ask(self, tokens: float, request: Request) -> Grant | None:
+        """The store's answer; None when it gave none in time.
+
+        Over a connection that is at hand, that is when the answer is read. Else a helper thread connects first: nothing
+        bounds how long looking up a name and greeting a server take together.
+        """
+        known, resets = self._counter, self._resets
+        if known is not None and known[0] is self._storages.made:
+            try:
+                booking = known[1].take_if_connected(self._key, request, self._storages.timeout)
+            except Exception as error:
+                self._health.lost(error)
+                return None
+            if booking is not None:
+                return self._noted(booking, tokens, resets)
+
+        def work() -> Grant | None:
+            try:
+                booking = self._blocking().take(self._key, request)
+            except Exception as error:
+                self._health.lost(error)
+                return None
+            return self._noted(booking, tokens, resets)
+
+        return self._helpers.run(work)
+
+    async def _ask_async(self, tokens: float, request: Request) -> Grant | None:
+        """The store's answer; None when it gave none in time."""
+        held: LoopStorage | None = None
+        began, resets = self._clock(), self._resets
+        try:
+            held = await self._storages.of_loop()
+            if held.was_left and held.is_connecting:
+                return None
+            with within(self._storages.timeout):
+                if not held.is_connected:
+                    await held.connect()
+                booking = await self._of_loop(held).take(self._key, request)
+            return self._noted(booking, tokens, resets)
+        except Exception as error:
+            if held is not None and held.is_connecting:
+                held.was_left = True  # it goes on, and is used once it is there
+            elif not isinstance(error, TimeoutError) or self._heard_at <= began:
+                if held is not None:
+                    held.is_connected = False
+                self._health.lost(error)
+            # Else others were answered meanwhile: this event loop asks for more than it can read in time.
+        return None
 
     def _request(self, tokens: float, patience: float, extra: int) -> Request:
         return Request(tokens * self._unit, self._depth, patience, self._unit, extra)
@@ -243,12 +297,14 @@ class SharedLimit:
             self._is_leasing = True
             return self._config.lease - 1
 
-    def _noted(self, booking: Booking, tokens: float) -> Grant:
+    def _noted(self, booking: Booking, tokens: float, resets: int) -> Grant:
         self._health.answered()
-        self._full_at = self._clock() + booking.full_in
+        self._heard_at = now = self._clock()
+        self._full_at = now + booking.full_in
         if booking.extra:
             with self._lock:
-                self._stock += booking.extra
+                if resets == self._resets:  # else they lay in a bucket that is no more
+                    self._stock += booking.extra
         if booking.granted:
             # In step, so that a store that is lost does not hand every worker a second burst.
             self._local.note(self._key, (tokens + booking.extra) * self._own_unit, self._own_depth)

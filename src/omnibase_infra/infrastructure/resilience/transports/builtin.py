@@ -61,7 +61,7 @@ _ABANDONED: Final = Failure(Kind.ABANDONED, "not an Exception: cancelled, interr
 _UNMENDABLE: Final = Failure(Kind.CALLER, "builtin: an OSError that no retry can mend")
 _UNANSWERABLE: Final = Failure(Kind.CALLER, "builtin: a question that no resolver answers", sent=False)
 _BY_OS_ERROR: Final = {
-    (kind, sent): Failure(kind, f"builtin: {kind} by OSError", sent=sent)
+    (kind is Kind.TIMEOUT, sent): Failure(kind, f"builtin: {kind} by OSError", sent=sent)
     for kind in (Kind.TIMEOUT, Kind.CONNECTION)
     for sent in (True, False)
 }
@@ -78,9 +78,8 @@ def classify_builtin(exc: BaseException) -> Failure:
             return _UNMENDABLE
         if isinstance(exc, socket.gaierror) and exc.errno in _MISNAMED:
             return _UNANSWERABLE
-        kind = Kind.TIMEOUT if isinstance(exc, TimeoutError) else Kind.CONNECTION
         unsent = isinstance(exc, (ConnectionRefusedError, socket.gaierror)) or exc.errno in _NO_CONNECTION
-        return _BY_OS_ERROR[kind, not unsent]
+        return _BY_OS_ERROR[isinstance(exc, TimeoutError), not unsent]
     if isinstance(exc, AttributeError) and _written_after_loss(exc):
         return _AFTER_LOSS
     return _UNKNOWN
