@@ -73,6 +73,27 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "demo      watch the stack carry a real PostgreSQL" in capsys.readouterr().out
 
 
+def test_no_command_at_all_gets_the_help_with_all_commands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["onex-resilience"])
+    with pytest.raises(SystemExit) as left:
+        main_module.main()
+    assert left.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("usage: onex-resilience")
+    assert all(f"\n  {command:<10}" in said.err for command in ("simulate", "tune", "explain", "demo"))
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "import_module", interrupted)
+    assert main_module.main(["explain", "database"]) == 130
+
+
 @pytest.mark.parametrize("arguments", [[], ["dmeo"]])
 def test_missing_or_unknown_command_is_a_usage_error(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as left:

@@ -23,6 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("transport", choices=FACTORIES, metavar="transport", help=", ".join(FACTORIES))
     parser.add_argument("--service", help="read [services.SERVICE] over the transport's preset")
+    parser.add_argument("--profile", help="read [profiles.PROFILE] over the transport's preset, such as tuned")
     parser.add_argument("--file", metavar="TOML", help="in place of the file that ONEX_RESILIENCE_FILE names")
     parser.add_argument(
         "--breaker-scope",
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str]) -> int:
         try:
             if parsed.file is not None:
                 load_presets(parsed.file)
-            pipeline = FACTORIES[parsed.transport](parsed.service, breaker_scope=parsed.breaker_scope)
+            pipeline = FACTORIES[parsed.transport](
+                parsed.service, profile=parsed.profile, breaker_scope=parsed.breaker_scope
+            )
         except ProtocolConfigurationError as error:
             parser.error(error.message)
     for warning in wasteful:

@@ -10,6 +10,8 @@ from omnibase_infra.enums import EnumCircuitState
 class ModelCourse(BaseModel):
     """One entry for each `step` of time. All sequences but `circuit` are of one length.
 
+    What ends after the scenario's end counts in the last step, so that the sums are those of `ModelMeasures`.
+
     Attributes:
         step: Seconds.
         offered: Calls that users began.

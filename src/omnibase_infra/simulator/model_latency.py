@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -21,7 +21,9 @@ class ModelLatency(ModelConfigBase):
 
     p50: float | None = Field(default=None, gt=0)
     p99: float | None = Field(default=None, gt=0)
-    samples: tuple[float, ...] = ()
+    samples: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(), strict=False, description="a list of seconds, each 0 or more"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -14,20 +14,21 @@ class ModelMeasures(BaseModel):
         success_rate: Share of the calls that were answered.
         goodput_kept: Share of the calls that were answered among those that the naked call would have had answered
             if nothing had happened: the same load and seed without the events.
-        attempts: Calls to the dependency.
+        attempts: Calls to the dependency: how often the guarded function ran.
         amplification: Calls to the dependency for each call of a user.
         wasted: Calls to the dependency while it was dead: during an outage, a fail-over or sealed.
-        detect_seconds: From the start of the first event to the first opening of the circuit; None when none opened.
-        recover_seconds: From the end of the last event until the users' calls succeed again: the end of the first
-            second from which on, for three seconds in a row, at least 95 % of what a day without events would have
-            answered was answered. None when that never came.
+        detect_seconds: From the start of the first event to the first opening of the circuit after it; None when none
+            opened.
+        recover_seconds: From the end of the last event until the users' calls succeed again: until the answer to the
+            first call from which on, for three seconds, at least 95 % as many of the users' calls were answered as on
+            a day without events. None when that never came.
         p50_seconds: Of the answered calls, from the user's call to the answer.
-        p99_seconds: The same; a call that its user gave up counts with the user's patience.
+        p99_seconds: The same; here a call that its user gave up counts too, with the user's patience.
         added_p50_seconds: Beyond the naked call on a day without events.
         added_p99_seconds: Beyond the naked call on a day without events.
         rejected: Calls that a policy refused without asking the dependency.
         gave_up: Calls whose user left before there was an answer.
-        work_lost_seconds: Time that the dependency worked for attempts whose caller had gone.
+        work_lost_seconds: Time that the dependency worked for attempts whose caller was gone by the end of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

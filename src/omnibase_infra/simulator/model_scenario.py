@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
 
+from pydantic import Field, model_validator
+
+from omnibase_infra.errors import ProtocolConfigurationError
 from omnibase_infra.models.resilience.model_config_base import ModelConfigBase
 from omnibase_infra.simulator.model_dependency import ModelDependency
 from omnibase_infra.simulator.model_load import ModelLoad
@@ -24,11 +27,21 @@ class ModelScenario(ModelConfigBase):
         checks: What the shipped preset must reach, as `--check` takes it.
     """
 
-    name: str
-    transport: str
-    incident: str
+    name: str = Field(description="text")
+    transport: str = Field(description="text")
+    incident: str = Field(description="text")
     seconds: float = Field(gt=0)
     load: ModelLoad
     dependency: ModelDependency
-    events: tuple[ModelScenarioEvent, ...] = ()
-    checks: tuple[str, ...] = ()
+    events: tuple[ModelScenarioEvent, ...] = Field(default=(), strict=False, description="a list of events")
+    checks: tuple[str, ...] = Field(default=(), strict=False, description="a list of texts such as 'recover<=5s'")
+
+    @model_validator(mode="after")
+    def _events_within(self) -> Self:
+        for place, event in enumerate(self.events):
+            if event.at >= self.seconds:
+                name = f"events.{place}.at"
+                raise ProtocolConfigurationError(
+                    f"{name} = {event.at}: must be below seconds = {self.seconds}", parameter=name
+                )
+        return self

@@ -19,7 +19,8 @@ class ModelStack(ModelConfigBase):
         service: Read ``[services.<service>]`` over the transport's preset.
         profile: A named profile of the presets.
         file: Path of a TOML file, in place of the one that ``ONEX_RESILIENCE_FILE`` names.
-        settings: Over all those: ``{"retry.max_attempts": 5}``.
+        settings: Over all those: ``{"retry.max_attempts": 5}``; None switches off what may be. A policy's own name
+            leaves it out or puts it in: ``{"bulkhead": None, "hedge": True}``.
     """
 
     name: str
