@@ -12,7 +12,7 @@ from tests.support.retries import Clock
 
 from omnibase_infra.errors import InfraRateLimitedError
 from omnibase_infra.infrastructure.resilience import TokenBucketLimiter
-from omnibase_infra.infrastructure.resilience.rate_limiter import _Waiter
+from omnibase_infra.infrastructure.resilience.token_bucket_limiter import _Waiter
 
 Attempt = asyncio.Task[bool]
 

@@ -9,11 +9,11 @@ from tests.support import virtual_time
 from tests.support.retries import Clock
 
 from omnibase_infra.errors import InfraRateLimitedError
-from omnibase_infra.infrastructure.resilience import TokenBucketLimiter, rate_limiter
+from omnibase_infra.infrastructure.resilience import TokenBucketLimiter, token_bucket_limiter
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limiter, "_LOST_AFTER", 0)
+    monkeypatch.setattr(token_bucket_limiter, "_LOST_AFTER", 0)
 
 
 def test_a_float_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +27,7 @@ def test_a_float_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.Mon
         if len(naps) == 900:
             box.append(away)
 
-    monkeypatch.setattr(rate_limiter, "time", SimpleNamespace(sleep=nap))
+    monkeypatch.setattr(token_bucket_limiter, "time", SimpleNamespace(sleep=nap))
     assert limiter.acquire(5)
     assert limiter._box is box
     assert not limiter.acquire()
@@ -53,7 +53,7 @@ def test_the_bucket_that_replaces_a_lost_one_is_waited_for_as_patiently(monkeypa
         def __exit__(self, *exc: object) -> None:
             limiter._box.pop()
 
-    monkeypatch.setattr(rate_limiter, "time", SimpleNamespace(sleep=nap))
+    monkeypatch.setattr(token_bucket_limiter, "time", SimpleNamespace(sleep=nap))
     limiter._queue_lock = Replaced()
     assert limiter.tokens == 0.0
     assert len(boxes) == 2

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.support.flights import Gate, in_threads
+from tests.support.garbage import garbage_of, garbage_of_async
 from tests.support.virtual_time import clock, run
 
 from omnibase_infra.infrastructure.resilience import create_stale_cache
@@ -394,3 +395,29 @@ def test_a_cancelled_caller_of_a_stale_cache_leaves_the_others_their_answer():
         assert tasks[0].cancelled()
 
     run(main())
+
+
+def test_a_failure_leaves_nothing_to_the_garbage_collector():
+    flights = SingleFlight[None]()
+
+    def refuse() -> None:
+        raise ConnectionRefusedError
+
+    def fail() -> None:
+        landed = flights.join("key", refuse)
+        try:
+            with pytest.raises(ConnectionRefusedError):
+                landed.result()
+        finally:
+            del landed
+
+    async def fail_async() -> None:
+        landed = await flights.join_async("key", refuse)
+        try:
+            with pytest.raises(ConnectionRefusedError):
+                landed.result()
+        finally:
+            del landed
+
+    assert garbage_of(fail) == 0
+    assert asyncio.run(garbage_of_async(fail_async)) == 0

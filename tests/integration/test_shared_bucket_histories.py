@@ -94,8 +94,8 @@ class ServerBuckets(ScriptBuckets):
             patched.setattr(script_buckets, "script_text", self.timed)
             self.storage = storage.storage_from_string(f"valkey://{HOST}:{port}")
             super().__init__(self.storage)
-        take, give_back = self._take, self._give_back
-        self._take = lambda keys, given: take(keys, [*given, *self.now(clock)])
+        take, give_back = self.storage.storage.register_script(self.timed("token_bucket")), self._give_back
+        self._take = lambda key, argument: take([key], [argument, *self.now(clock)])
         self._give_back = lambda keys, given: give_back(keys, [*given, *self.now(clock)])
 
     @staticmethod

@@ -15,7 +15,11 @@ from tests.servers.local_process import HOST
 from tests.servers.valkey import ValkeyServer, find_valkey
 
 from omnibase_infra.errors import InfraRateLimitedError
-from omnibase_infra.infrastructure.resilience import SharedRateLimiter, create_api_rate_limiter
+from omnibase_infra.infrastructure.resilience import (
+    SharedRateLimiter,
+    create_api_rate_limiter,
+    create_database_resilience,
+)
 
 pytestmark = pytest.mark.integration
 pytest.importorskip("redis", reason="redis is not installed")
@@ -323,3 +327,37 @@ def test_the_windows_of_limits_count_for_all_workers(worker, strategy: str) -> N
     assert workers[0].acquire()
     for limiter in workers:
         limiter.close()
+
+
+@pytest.mark.parametrize("kind", ["task", "thread"])
+def test_the_store_of_a_service_s_preset_is_shared_by_its_pipelines(
+    server: ValkeyServer, client, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = "ONEX_RESILIENCE__SERVICES__ORDERS__RATE_LIMIT__"
+    for name, value in {
+        "STORAGE_URI": f"valkey://{HOST}:{server.port}",
+        "STORE_TIMEOUT": str(PATIENT),
+        "RATE": "0.01",
+        "CAPACITY": "3",
+    }.items():
+        monkeypatch.setenv(setting + name, value)
+    workers = [create_database_resilience("orders") for _ in range(2)]
+
+    async def fetch() -> str:
+        return "fetched"
+
+    async def main() -> None:
+        pipelines = [pipeline(fetch) for pipeline in workers]
+        assert [await pipelines[turn % 2]() for turn in range(3)] == ["fetched"] * 3
+        for pipeline in pipelines:
+            with pytest.raises(InfraRateLimitedError, match="'orders' allows"):
+                await pipeline()
+
+    def by_threads() -> None:
+        pipelines = [pipeline(lambda: "read") for pipeline in workers]
+        assert [pipelines[turn % 2]() for turn in range(3)] == ["read"] * 3
+        with pytest.raises(InfraRateLimitedError, match="'orders' allows"):
+            pipelines[1]()
+
+    asyncio.run(main()) if kind == "task" else by_threads()
+    assert client.keys() == [b"onex:rate-limit:orders"]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.servers.local_process import HOST
 from tests.servers.valkey import ValkeyServer, find_valkey
+from tests.servers.valkey_topologies import Sentinel
 
 from omnibase_infra.infrastructure.resilience import SharedRateLimiter, create_api_rate_limiter
 
@@ -17,26 +18,6 @@ pytest.importorskip("redis", reason="redis is not installed")
 valkey = pytest.importorskip("valkey", reason="valkey is not installed")
 
 each_client = pytest.mark.parametrize("package", ["redis", "valkey"])
-
-
-class Sentinel(ValkeyServer):
-    """Watches one primary, and promotes its replica within about a second."""
-
-    watched = 0
-
-    def command(self) -> list[str]:
-        self.directory.mkdir(exist_ok=True)
-        settings = self.directory / "sentinel.conf"
-        lines = [
-            f"port {self.port}",
-            f"bind {HOST}",
-            f"dir {self.directory}",
-            f"sentinel monitor orders {HOST} {self.watched} 1",
-            "sentinel down-after-milliseconds orders 300",
-            "sentinel failover-timeout orders 2000",
-        ]
-        settings.write_text("\n".join(lines))
-        return [str(self._binary), str(settings), "--sentinel"]
 
 
 @pytest.fixture

@@ -14,14 +14,13 @@ import urllib.request
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from omnibase_infra.cli.demo import server_watchdog
 from omnibase_infra.cli.demo.postgres_server import free_port
 
 HOST = "127.0.0.1"
 _POLL_SECONDS = 0.005
-_START_SECONDS = 15.0
 _STOP_SECONDS = 10.0
 
 
@@ -64,6 +63,8 @@ class LocalProcess:
 
     It is gone as well when the test run itself is killed: a watchdog outlives the run by a moment.
     """
+
+    start_seconds: ClassVar[float] = 15.0
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -116,7 +117,7 @@ class LocalProcess:
                 stderr=output,
                 cwd=self.home,
             )
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while not self.is_up():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{type(self).__name__} did not start: {log.read_text(errors='replace')[-2000:]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.servers.local_process import HOST, LocalProcess, in_wheel, on_path
 
@@ -49,6 +50,19 @@ class ValkeyServer(LocalProcess):
             **self.settings,
         }
         return [str(self._binary), *(part for name, value in settings.items() for part in (f"--{name}", value))]
+
+    @property
+    def password(self) -> str | None:
+        """What a client has to log in with."""
+        return self.settings.get("requirepass")
+
+    def command_line(self, *words: str) -> Any:
+        """What the server answers to a command."""
+        import valkey
+
+        with valkey.Valkey(port=self.port, decode_responses=True, password=self.password) as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*words)
 
     def is_up(self) -> bool:
         """Whether it answers, be it with an error."""

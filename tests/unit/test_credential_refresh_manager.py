@@ -96,6 +96,14 @@ def test_a_lifetime_without_end_is_never_refreshed():
     assert kept.get() == kept.get(1e12)
 
 
+def test_a_reset_forgets_the_credential_and_the_next_use_asks_for_another():
+    kept = Kept()
+    assert kept.get() == kept.get() == f"{SECRET}.1"
+    kept.manager.reset()
+    assert kept.issuer.calls == 1, "nobody has asked yet"
+    assert kept.get() == kept.get() == f"{SECRET}.2"
+
+
 def test_the_lifetime_counts_from_before_the_issuer_was_asked():
     clock = Clock()
 
@@ -161,6 +169,20 @@ def test_a_refused_credential_is_replaced_and_the_call_made_once_more(refusal):
 
     assert kept.manager.call_with_auth(use) == "secret"
     assert seen == [f"{SECRET}.1", f"{SECRET}.2"]
+
+
+def test_a_refused_credential_that_was_replaced_meanwhile_is_not_replaced_again():
+    kept = Kept()
+
+    def call(others: int, *, credential: Credentials) -> object:
+        if credential["token"] == f"{SECRET}.1":
+            for _ in range(others):
+                kept.manager.call_with_auth(call, 0)
+            raise InfraAuthenticationError("refused")
+        return credential["token"]
+
+    assert kept.manager.call_with_auth(call, 1) == f"{SECRET}.2"
+    assert kept.issuer.calls == 2
 
 
 def test_a_second_refusal_goes_through_after_two_calls_and_one_replacement():

@@ -7,9 +7,10 @@ from importlib import util
 
 import pytest
 from tests.support.retries import Clock
+from tests.support.virtual_time import run
 
 from omnibase_infra.enums import EnumOnStoreFailure, EnumRateLimitStrategy, EnumResilienceEvent
-from omnibase_infra.errors import InfraRateLimitedError, ProtocolConfigurationError
+from omnibase_infra.errors import InfraConnectionError, InfraRateLimitedError, ProtocolConfigurationError
 from omnibase_infra.infrastructure.resilience import (
     SharedRateLimiter,
     TokenBucketLimiter,
@@ -132,6 +133,16 @@ def test_a_shared_limiter_stands_in_a_pipeline_as_every_limiter(client_installed
     asyncio.run(main())
 
 
+def test_a_run_under_virtual_time_leaves_what_lies_in_the_store_alone(client_installed: None) -> None:
+    limiter = create_kafka_rate_limiter(name="orders", storage_uri=NOWHERE)
+
+    async def nothing() -> None: ...
+
+    run(nothing())  # would raise that the store cannot be reached
+    with pytest.raises(InfraConnectionError):
+        limiter.reset()
+
+
 @pytest.mark.parametrize("name", ["", " ", None, 3])
 def test_a_shared_limiter_needs_a_name(client_installed: None, name) -> None:
     with pytest.raises(ProtocolConfigurationError, match="name = "):
@@ -166,7 +177,7 @@ def test_either_client_serves_both_schemes(monkeypatch: pytest.MonkeyPatch) -> N
     assert served("valkeys://h") == ("rediss://h", "redis")
     assert served("redis://valkey") == ("redis://valkey", "redis")
     only("none")
-    with pytest.raises(ProtocolConfigurationError, match="install the package valkey"):
+    with pytest.raises(ProtocolConfigurationError, match=r'pip install "onex-resilience\[valkey\]"'):
         served("valkey://h")
 
 
