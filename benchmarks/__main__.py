@@ -15,11 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import contention, failure, keyed, memory, semantics, success, threads
-from benchmarks.charts import charts, file_name
+from benchmarks.charts import bitmaps, charts, file_name
 from benchmarks.equal_work import UnequalWorkError, check
 from benchmarks.measure import FULL, QUICK, Figure, one_core
 from benchmarks.page import page
-from benchmarks.peers import LABELS, OURS, installed
+from benchmarks.peers import LABELS, OURS, load
 from benchmarks.peers.peer import Peer
 from benchmarks.record import Run, describe
 from benchmarks.report import ahead, compare, markdown, shown, table
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="F", help="save the run there")
     parser.add_argument("--html", type=Path, metavar="F", help="write tables and charts there, in one file")
     parser.add_argument("--markdown", type=Path, metavar="F", help="write the documentation's page there")
-    parser.add_argument("--charts", type=Path, metavar="DIR", help="write the charts there, as SVG")
+    parser.add_argument("--charts", type=Path, metavar="DIR", help="write the charts there, as SVG and PNG")
     parser.add_argument("--against", type=Path, metavar="F", help="compare with a run saved by --json")
     parser.add_argument("--read", type=Path, metavar="F", help="show a saved run in place of a new one")
     return parser
@@ -105,6 +105,8 @@ def _show(run: Run, options: argparse.Namespace, earlier: Run | None) -> None:
             where[measure] = file.as_posix()
             if options.markdown and file.is_relative_to(options.markdown.parent):
                 where[measure] = file.relative_to(options.markdown.parent).as_posix()
+        for measure, data in bitmaps(run).items():
+            (options.charts / file_name(measure)).with_suffix(".png").write_bytes(data)
     if options.markdown:
         options.markdown.write_text(markdown(run, where), encoding="utf-8")
 
@@ -129,10 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if saved is None:
         warnings.simplefilter("ignore", DeprecationWarning)  # those of the libraries
-        peers = installed(labels)
-        absent = tuple(label for label in labels if label not in {peer.label for peer in peers})
+        peers, missing = load(labels)
+        absent = tuple(f"{label} ({reason})" for label, reason in missing.items())
         if absent:
-            print(f"not installed, so not measured: {', '.join(absent)}", file=sys.stderr)
+            print(f"not measured: {', '.join(absent)}", file=sys.stderr)
         try:
             saved = _measure(options, peers, absent, families)
         except UnequalWorkError as error:

@@ -1,13 +1,18 @@
-"""Bar charts as SVG: readable in grey, each bar with its library's name, ours black."""
+"""Bar charts as SVG and PNG: readable in grey, each bar with its library's name, ours black."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
 from benchmarks.measure import Figure
 from benchmarks.record import Run
 from benchmarks.report import by_measure, is_ours, shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
 
 _CHARTED = {"success", "failure", "keyed"}
 _LOG_FROM = 30.0
@@ -16,18 +21,31 @@ _LOG_FROM = 30.0
 
 def charts(run: Run) -> dict[str, str]:
     """SVG texts by measure. Needs matplotlib."""
-    return {
-        measure: _draw(measure, rows)
-        for family, measure, rows in by_measure(run.figures)
-        if family in _CHARTED and len(rows) > 2
-    }
+    return {measure: _saved(picture, "svg").decode() for measure, picture in _pictures(run)}
+
+
+def bitmaps(run: Run) -> dict[str, bytes]:
+    """The same as PNG."""
+    return {measure: _saved(picture, "png") for measure, picture in _pictures(run)}
 
 
 def file_name(measure: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", measure.lower()).strip("-") + ".svg"
 
 
-def _draw(measure: str, rows: list[Figure]) -> str:
+def _pictures(run: Run) -> Iterator[tuple[str, Picture]]:
+    for family, measure, rows in by_measure(run.figures):
+        if family in _CHARTED and len(rows) > 2:
+            yield measure, _draw(measure, rows)
+
+
+def _saved(picture: Picture, kind: Literal["svg", "png"]) -> bytes:
+    out = io.BytesIO()
+    picture.savefig(out, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    return out.getvalue()
+
+
+def _draw(measure: str, rows: list[Figure]) -> Picture:
     import matplotlib as mpl
     from matplotlib.figure import Figure as Picture
 
@@ -58,6 +76,4 @@ def _draw(measure: str, rows: list[Figure]) -> str:
     axes.set_title(measure[0].upper() + measure[1:], fontsize=11, loc="left")
     hatched = "; hatched: the work is not the same" if any(row.note for row in rows) else ""
     axes.set_xlabel(f"{unit}, less is better{hatched}", fontsize=9, loc="left")
-    out = io.StringIO()
-    picture.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    return picture

@@ -22,10 +22,14 @@ class Effort:
     rounds: int
     seconds: float
     """Of one subject in one round."""
+    table_seconds: float
+    """The longest that the rounds of one table may take: on a slow machine there are fewer of them."""
     tasks: tuple[int, ...]
     keys: tuple[int, ...]
     key_seconds: float
     """The longest that one library may take to fill its store."""
+    keyed_seconds: float
+    """The longest that all stores by key may take together, roughly."""
     imports: int
     queue_seconds: float
     """What it must take to serve all who wait for a limiter."""
@@ -33,8 +37,31 @@ class Effort:
     """The longest that one limiter may take to serve all its waiters, seconds."""
 
 
-FULL = Effort(21, 0.01, (1, 100, 10_000), (1_000, 100_000, 1_000_000), 4.0, 7, 0.5, 5.0)
-QUICK = Effort(5, 0.002, (1, 100), (10_000,), 0.3, 1, 0.25, 0.75)
+FULL = Effort(
+    rounds=21,
+    seconds=0.01,
+    table_seconds=10.0,
+    tasks=(1, 100, 10_000),
+    keys=(1_000, 100_000, 1_000_000),
+    key_seconds=6.0,
+    keyed_seconds=150.0,
+    imports=7,
+    queue_seconds=0.5,
+    patience=5.0,
+)
+QUICK = Effort(
+    rounds=5,
+    seconds=0.002,
+    table_seconds=1.0,
+    tasks=(1, 100),
+    keys=(10_000,),
+    key_seconds=0.3,
+    keyed_seconds=10.0,
+    imports=1,
+    queue_seconds=0.25,
+    patience=0.75,
+)
+_FEWEST_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -121,7 +148,10 @@ async def time_plain_calls(fn: PlainCall, calls: int) -> float:
 async def interleave(
     subjects: Mapping[str, PlainCall], timed: Callable[[PlainCall, int], Awaitable[float]], effort: Effort
 ) -> dict[str, list[float]]:
-    """Seconds a call, by subject and round; each subject is called as often as fits the seconds of a round."""
+    """Seconds a call, by subject and round; each subject is called as often as fits the seconds of a round.
+
+    The rounds end early, all subjects having had as many, when the seconds of a table are over.
+    """
     calls: dict[str, int] = {}
     for name, fn in subjects.items():
         await timed(fn, 3)
@@ -130,7 +160,10 @@ async def interleave(
     gc.collect()
     gc.freeze()  # what was imported is no subject's garbage
     try:
-        for _ in range(effort.rounds):
+        end = time.perf_counter() + effort.table_seconds
+        for done in range(effort.rounds):
+            if done >= _FEWEST_ROUNDS and time.perf_counter() > end:
+                break
             for name, fn in subjects.items():
                 gc.collect()
                 taken[name].append(await timed(fn, calls[name]))

@@ -5,21 +5,28 @@ from __future__ import annotations
 _STAMPED = "ours stamps each call with the generation of the state that admitted it"
 _BY_MEASURE = {
     "retry": "ours counts each call for its budget; a bare loop with a `try` does not",
-    "retry, plain function": "ours counts each call for its budget",
+    "retry, plain function": "ours counts each call for its budget, and looks whether it got a coroutine back",
     "circuit breaker": _STAMPED,
     "circuit breaker, plain function": _STAMPED,
     "breaker: a call, eight threads": _STAMPED,
     "rate limiter": "ours takes a lock, and looks whether somebody waits",
     "rate limiter, plain function": "ours takes a lock, and looks whether somebody waits",
     "limiter: a call, eight threads": "ours takes a lock, and looks whether somebody waits",
-    "three failing attempts, log heard": "ours writes a described record for each retry; most others write none",
+    "three failing attempts, log heard": (
+        "ours writes a described record for each retry, half of whose time is the logging module's; most write none"
+    ),
     "import": "ours imports tenacity and circuitbreaker, whose strategies and base class it takes",
 }
 _BY_PART = {
     "three failing attempts": "ours classifies each failure, and raises one described error of its own",
-    "rejection by": "ours builds a new error with code, operation, target, correlation id and time to wait",
+    "rejection by": (
+        "ours raises a new error that knows code, operation, target, correlation id and time to wait; "
+        "theirs is a bare class or one constant sentence"
+    ),
     " waiting: ": "ours keeps a queue in order of arrival and wakes one at a time; a reservation needs no queue",
-    "a decorated function": "ours keeps the signature, the settings, and a wrapper flattened for each kind of call",
+    "a decorated function": (
+        "ours keeps signature, name, and settings that were checked; a pipeline also its flattened wrapper"
+    ),
     "most at once in a call": "the other's frame holds less: it does the less that its note says",
     "limiter, ": "ours is bounded and locked, and looks for buckets that are full again",
     "breaker, ": "ours is bounded and never forgets an open circuit",

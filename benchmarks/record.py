@@ -25,6 +25,7 @@ class Run:
     machine: str
     versions: dict[str, str]
     absent: tuple[str, ...]
+    """Libraries that were not measured, each with the reason."""
     figures: tuple[Figure, ...]
     findings: tuple[Finding, ...]
     quick: bool = False

@@ -60,7 +60,7 @@ def ahead(run: Run) -> Iterator[tuple[str, Figure, Figure]]:
 
 
 def table(run: Run) -> str:
-    lines = []
+    lines = ["", f"  not measured: {', '.join(run.absent)}"] if run.absent else []
     for family, measures in groupby(by_measure(run.figures), key=lambda each: each[0]):
         lines += ["", FAMILIES[family].upper()]
         for _, measure, rows in measures:
@@ -95,7 +95,7 @@ def markdown(run: Run, charts: dict[str, str]) -> str:
     if run.quick:
         lines += ["", "A quick run: five short rounds, so the figures are rough."]
     if run.absent:
-        lines += ["", f"Not installed here: {', '.join(run.absent)}."]
+        lines += ["", f"Not measured here: {', '.join(run.absent)}."]
     lines += ["", "## What they do", ""]
     lines += list(_semantics(run.findings))
     for family, measures in groupby(by_measure(run.figures), key=lambda each: each[0]):

@@ -18,6 +18,7 @@ from benchmarks.equal_work import Dependency, no_waits, outcome
 from benchmarks.measure import Effort
 from benchmarks.peers.peer import FAILURES, Call, Kind, Peer
 from benchmarks.threads import THREADS, at_once
+from benchmarks.typed import types_of
 
 _RECOVERY = 0.04
 _CALLERS = 200
@@ -275,7 +276,11 @@ async def _together(peer: Peer) -> Answer:
     return f"wait for each other: {seconds / _RECOVERY:.0f} times as long", False
 
 
-QUESTIONS: dict[str, tuple[str, Kind, Callable[[Peer], Awaitable[Answer]]]] = {
+async def _types(peer: Peer) -> Answer | None:
+    return types_of(peer.label)
+
+
+QUESTIONS: dict[str, tuple[str, Kind, Callable[[Peer], Awaitable[Answer | None]]]] = {
     f"half open, {_CALLERS} callers at once": ("breaker", "async", _half_open_herd),
     "a cancelled probe": ("breaker", "async", _cancelled_probe),
     "a success from before the circuit opened": ("breaker", "async", _stale_success),
@@ -288,6 +293,7 @@ QUESTIONS: dict[str, tuple[str, Kind, Callable[[Peer], Awaitable[Answer]]]] = {
     "a password in the failure's text, after the last attempt": ("retry", "async", _secrets_after_retries),
     "a password in the failure's text, circuit open": ("breaker", "async", _secrets_when_open),
     f"a full bucket of {_BURST} tokens, {THREADS} threads, switched every µs": ("limiter", "sync", _granted),
+    "the types of the decorated function, for mypy": ("typed", "async", _types),
     f"slow calls under a closed breaker, {THREADS} threads": ("breaker", "sync", _together),
 }
 
@@ -297,8 +303,9 @@ async def _all(peers: list[Peer]) -> list[Finding]:
     for question, (feature, kind, ask) in QUESTIONS.items():
         for peer in peers:
             if peer.has(feature, kind):
-                answer, good = await ask(peer)
-                found.append(Finding(question, peer.label, answer, good))
+                answer = await ask(peer)
+                if answer is not None:
+                    found.append(Finding(question, peer.label, *answer))
     return found
 
 

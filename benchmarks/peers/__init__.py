@@ -1,9 +1,8 @@
-"""One file for each library that is measured; a library that is not installed is left out, and said to be."""
+"""One file for each library that is measured; one that cannot be imported is left out, with the reason."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 
 from benchmarks.peers.peer import Peer
 
@@ -30,24 +29,26 @@ _MODULES = {
     "token-bucket": "token_bucket",
     "popular parts": "popular_parts",
 }
-_IMPORTED_AS = {
-    "onex-resilience": "omnibase_infra",
-    "interlock-cb": "interlock",
-    "grit-toolkit": "grit",
-    "pyrate-limiter": "pyrate_limiter",
-    "throttled-py": "throttled",
-    "token-bucket": "token_bucket",
-    "popular parts": "aiolimiter",
-}
-
 OURS = "onex-resilience"
 LABELS = tuple(_MODULES)
 
 
+def load(labels: tuple[str, ...] = LABELS) -> tuple[list[Peer], dict[str, str]]:
+    """The peers of these names, in the order of `LABELS`, and why the others cannot be measured."""
+    found: list[Peer] = []
+    absent: dict[str, str] = {}
+    for label in (known for known in LABELS if known in labels):
+        try:
+            peer: Peer = import_module(f"benchmarks.peers.{_MODULES[label]}").PEER
+        except ModuleNotFoundError as missing:
+            absent[label] = f"{missing.name} is not installed"
+        except Exception as error:
+            absent[label] = f"cannot be imported: {type(error).__name__}: {error}"
+        else:
+            found.append(peer)
+    return found, absent
+
+
 def installed(labels: tuple[str, ...] = LABELS) -> list[Peer]:
-    """The peers of these names that can be imported, in the order of `LABELS`."""
-    return [
-        import_module(f"benchmarks.peers.{module}").PEER
-        for label, module in _MODULES.items()
-        if label in labels and find_spec(_IMPORTED_AS.get(label, label)) is not None
-    ]
+    """The peers of these names that can be imported."""
+    return load(labels)[0]

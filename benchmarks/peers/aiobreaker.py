@@ -17,6 +17,7 @@ PEER = Peer(
     label="aiobreaker",
     module="aiobreaker",
     distributions=("aiobreaker",),
+    typed=("import aiobreaker", "aiobreaker.CircuitBreaker()"),
     breaker=breaker,
     notes={"breaker": "no lock, no half-open limit, no generations, wall clock"},
 )

@@ -21,6 +21,7 @@ PEER = Peer(
     label="backoff",
     module="backoff",
     distributions=("backoff",),
+    typed=("import backoff", "backoff.on_exception(backoff.constant, ConnectionError)"),
     retry=retry,
     bounded_retry=bounded_retry,
     notes={"retry": "no budget"},

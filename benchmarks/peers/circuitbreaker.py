@@ -15,6 +15,7 @@ PEER = Peer(
     label="circuitbreaker",
     module="circuitbreaker",
     distributions=("circuitbreaker",),
+    typed=("import circuitbreaker", "circuitbreaker.CircuitBreaker()"),
     breaker=breaker,
     notes={"breaker": "no lock, no half-open limit, no generations"},
 )

@@ -47,6 +47,7 @@ PEER = Peer(
     label="grit-toolkit",
     module="grit",
     distributions=("grit-toolkit",),
+    typed=("import grit", "grit.breaker(fails=5, reset_after=60.0)"),
     retry=retry,
     breaker=breaker,
     waiting_limiter=waiting_limiter,

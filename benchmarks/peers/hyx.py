@@ -39,6 +39,7 @@ PEER = Peer(
     label="hyx",
     module="hyx.retry",
     distributions=("hyx",),
+    typed=("from hyx.circuitbreaker import consecutive_breaker", "consecutive_breaker()"),
     retry=retry,
     breaker=breaker,
     limiter=limiter,

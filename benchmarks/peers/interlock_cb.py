@@ -44,6 +44,7 @@ PEER = Peer(
     label="interlock-cb",
     module="interlock",
     distributions=("interlock-cb",),
+    typed=("from interlock import CircuitBreaker, Config", 'CircuitBreaker(name="orders", config=Config())'),
     breaker=breaker,
     timeout=timeout,
     bulkhead=bulkhead,

@@ -80,6 +80,7 @@ PEER = Peer(
     label="nopanic",
     module="nopanic",
     distributions=("nopanic",),
+    typed=("import nopanic", "nopanic.circuit_breaker()"),
     retry=retry,
     budgeted_retry=budgeted_retry,
     bounded_retry=bounded_retry,

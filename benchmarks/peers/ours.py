@@ -87,6 +87,10 @@ PEER = Peer(
     label="onex-resilience",
     module="omnibase_infra.infrastructure.resilience",
     distributions=("onex-resilience",),
+    typed=(
+        "from omnibase_infra.infrastructure.resilience import create_database_circuit_breaker",
+        "create_database_circuit_breaker()",
+    ),
     retry=retry,
     budgeted_retry=budgeted_retry,
     bounded_retry=bounded_retry,

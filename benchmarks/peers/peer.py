@@ -42,6 +42,9 @@ class Peer:
     distributions: tuple[str, ...]
     """What is installed; the version shown is the first one's."""
 
+    typed: tuple[str, str] | None = None
+    """An import and a decorator, as a user writes them, whose types a type checker is to keep."""
+
     retry: Callable[[], Decorator] | None = None
     """Three attempts, no wait between them."""
     budgeted_retry: Callable[[], Decorator] | None = None
@@ -85,7 +88,9 @@ class Peer:
 
 
 FEATURES = tuple(
-    each.name for each in fields(Peer) if each.name not in {"label", "module", "distributions", "kinds", "notes"}
+    each.name
+    for each in fields(Peer)
+    if each.name not in {"label", "module", "distributions", "typed", "kinds", "notes"}
 )
 
 ASYNC_ONLY: frozenset[Kind] = frozenset({"async"})

@@ -28,6 +28,7 @@ PEER = Peer(
     label="purgatory",
     module="purgatory",
     distributions=("purgatory",),
+    typed=("from purgatory import AsyncCircuitBreakerFactory", 'AsyncCircuitBreakerFactory()("orders")'),
     breaker=breaker,
     keyed_breaker=keyed_breaker,
     kinds={"breaker": ASYNC_ONLY, "keyed_breaker": ASYNC_ONLY},

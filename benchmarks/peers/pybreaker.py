@@ -15,6 +15,7 @@ PEER = Peer(
     label="pybreaker",
     module="pybreaker",
     distributions=("pybreaker",),
+    typed=("import pybreaker", "pybreaker.CircuitBreaker()"),
     breaker=breaker,
     kinds={"breaker": SYNC_ONLY},
     notes={"breaker": "its lock is held while the function runs"},

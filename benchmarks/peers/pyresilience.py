@@ -86,6 +86,10 @@ PEER = Peer(
     label="pyresilience",
     module="pyresilience",
     distributions=("pyresilience",),
+    typed=(
+        "from pyresilience import CircuitBreakerConfig, resilient",
+        "resilient(circuit_breaker=CircuitBreakerConfig())",
+    ),
     retry=retry,
     budgeted_retry=budgeted_retry,
     bounded_retry=bounded_retry,

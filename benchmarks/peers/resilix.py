@@ -31,6 +31,7 @@ PEER = Peer(
     label="resilix",
     module="resilix",
     distributions=("resilix",),
+    typed=("from resilix import CircuitBreaker", "CircuitBreaker(failures=5, reset_timeout=60.0)"),
     retry=retry,
     bounded_retry=bounded_retry,
     breaker=breaker,

@@ -23,6 +23,7 @@ PEER = Peer(
     label="stamina",
     module="stamina",
     distributions=("stamina", "tenacity"),
+    typed=("import stamina", "stamina.retry(on=ConnectionError)"),
     retry=retry,
     bounded_retry=bounded_retry,
     notes={"retry": "no budget"},

@@ -24,6 +24,7 @@ PEER = Peer(
     label="tenacity",
     module="tenacity",
     distributions=("tenacity",),
+    typed=("import tenacity", "tenacity.retry(stop=tenacity.stop_after_attempt(3))"),
     retry=retry,
     bounded_retry=bounded_retry,
     notes={"retry": "no budget; statistics shared by threads"},

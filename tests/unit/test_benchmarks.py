@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -6,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import charts, equal_work, peers, report, semantics
+from benchmarks import charts, equal_work, measure, peers, report, semantics, success
 from benchmarks.__main__ import main as bench
 from benchmarks.equal_work import Dependency, UnequalWorkError
 from benchmarks.instructions import Count, differences
@@ -21,7 +22,7 @@ from benchmarks.semantics import Finding
 from omnibase_infra.cli.main import main as command
 
 _ROOT = Path(__file__).parents[2]
-_BY_THE_CLOCK = {each for each in semantics.QUESTIONS if "hangs" in each or "slow" in each}
+_TOO_SLOW = {each for each in semantics.QUESTIONS if "hangs" in each or "slow" in each or "mypy" in each}
 # Coverage counts with the same hooks of the interpreter.
 _UNCOVERED = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
 
@@ -38,7 +39,7 @@ def _run() -> Run:
         python="CPython 3.11.7",
         machine="a machine",
         versions={"onex-resilience": "0.1.0", "grit-toolkit": "0.2.0"},
-        absent=("hyx",),
+        absent=("hyx (hyx is not installed)",),
         figures=(
             Figure("success", "retry", "passthrough", 100.0, "ns", 1.0, 1.0, 1.0),
             Figure("success", "retry", "onex-resilience", 110.0, "ns", 1.05, 1.15, 1.1),
@@ -121,7 +122,7 @@ def test_without_waits_a_sleep_returns_at_once_and_is_kept() -> None:
 def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     file = tmp_path / "run.json"
     _run().write(file)
-    assert Run.read(file) == Run(**{**vars(_run()), "absent": ["hyx"]})
+    assert Run.read(file) == Run(**{**vars(_run()), "absent": ["hyx (hyx is not installed)"]})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"figures": 1}'])
@@ -137,7 +138,7 @@ def test_a_row_in_which_another_is_ahead_is_shown_with_the_reason() -> None:
     assert "| grit-toolkit | 1.04 | 1.02-1.06 | 104 ns | no budget |" in shown
     assert f"| retry | 110 ns | grit-toolkit, 104 ns (no budget) | {reason('retry')} |" in shown
     assert "![retry](charts/retry.svg)" in shown
-    assert "Not installed here: hyx." in shown
+    assert "Not measured here: hyx (hyx is not installed)." in shown
     assert [other.peer for _, _, other in report.ahead(_run())] == ["grit-toolkit"]
 
 
@@ -163,6 +164,29 @@ def test_the_page_holds_table_and_charts_and_needs_nothing_else() -> None:
     assert "<script" not in shown
 
 
+def test_a_library_that_cannot_be_imported_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def import_module(name: str) -> object:
+        if name.endswith(".hyx"):
+            raise ModuleNotFoundError("No module named 'hyx'", name="hyx")
+        if name.endswith(".resilix"):
+            raise AttributeError("it needs another Python")
+        return sys.modules["benchmarks.peers.ours"]
+
+    monkeypatch.setattr(peers, "import_module", import_module)
+    found, absent = peers.load(("onex-resilience", "hyx", "resilix"))
+    assert found == [ours.PEER]
+    assert absent == {
+        "hyx": "hyx is not installed",
+        "resilix": "cannot be imported: AttributeError: it needs another Python",
+    }
+
+
+def test_rounds_end_when_the_seconds_of_a_table_are_over() -> None:
+    effort = dataclasses.replace(measure.QUICK, rounds=1_000, table_seconds=0.0)
+    taken = asyncio.run(measure.interleave({"fine": success.fine}, measure.time_calls, effort))
+    assert len(taken["fine"]) == 3
+
+
 def test_every_peer_has_a_file_of_its_own() -> None:
     files = {file.stem for file in (_ROOT / "benchmarks" / "peers").glob("*.py")} - {"__init__", "peer"}
     assert len(files) == len(peers.LABELS)
@@ -183,6 +207,7 @@ def test_the_command_shows_a_saved_run(
     assert "+0 %" in out
     assert "](charts/retry.svg)" in markdown.read_text(encoding="utf-8")
     assert (pictures / "retry.svg").exists()
+    assert (pictures / "retry.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "again.json").read_text(encoding="utf-8"))["date"] == "2026-11-22"
 
 
@@ -213,7 +238,7 @@ def test_wrong_arguments_end_with_two(arguments: list[str], said: str, capsys: p
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("question", [each for each in semantics.QUESTIONS if each not in _BY_THE_CLOCK])
+@pytest.mark.parametrize("question", [each for each in semantics.QUESTIONS if each not in _TOO_SLOW])
 def test_ours_does_what_one_would_want(question: str) -> None:
     _, _, ask = semantics.QUESTIONS[question]
     answer, good = asyncio.run(ask(ours.PEER))
