@@ -13,11 +13,15 @@ settings.load_profile("reproducible")
 # Reasons for which a test may be skipped in CI, each with why it cannot be had there.
 ALLOWED_SKIPS = {
     "redis-server": "a cross-check where the machine has one; Valkey, which every run has, is what is claimed",
-    "coredis": "what `limits` supports of it wants an older `packaging` than our tools; two clients are always shown",
     "consul": "no registry serves a current Consul; the stand-ins next to these tests always run",
 }
 # What draws is tested where it can draw.
-_DRAWING = ["unit/test_cli.py", "unit/test_benchmarks.py"]
+_DRAWING = [
+    "unit/test_cli.py",
+    "unit/test_benchmarks.py",
+    "unit/test_simulation_chart.py",
+    "unit/test_simulation_table.py",
+]
 collect_ignore = [] if find_spec("matplotlib") and find_spec("rich") else _DRAWING
 DRIVERS_OPTION = "--without-drivers"
 

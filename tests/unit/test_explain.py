@@ -440,6 +440,14 @@ def test_what_settings_change_of_that_is_told() -> None:
                 "closes after 2 successes"
             ),
         ),
+        (
+            breaker(recovery_timeout=1, recovery_multiplier=2, max_recovery_timeout=5),
+            "opens after 5 failures in a row; probes after 1 s, growing to 5 s, closes after 1 success",
+        ),
+        (
+            breaker(recovery_timeout=5, recovery_multiplier=2, max_recovery_timeout=5),
+            "opens after 5 failures in a row; probes after 5 s, closes after 1 success",
+        ),
         (breaker(key=lambda: 0), "for each key: opens after 5 failures in a row; probes after 60 s"),
         (create_database_adaptive_throttle(), "lets 1.5 × the accepted calls of 30 s pass"),
         (create_stale_cache(), "keeps answers for 60 s; a stale one answers connection, timeout, unavailable"),

@@ -89,6 +89,7 @@ def test_a_wasteful_setting_is_warned_of_with_the_arithmetic(policies: tuple[Pol
         (Timeout(30), retry(max_elapsed=30), Timeout(5)),
         (create_database_circuit_breaker(recovery_timeout=5), Timeout(5)),
         (create_database_circuit_breaker(recovery_timeout=0), Timeout(5)),
+        (create_database_circuit_breaker(recovery_timeout=1, recovery_multiplier=2), Timeout(5)),
         (create_database_circuit_breaker(failure_rate=0.5, window=10, minimum_calls=25), TokenBucketLimiter(2, 5)),
         (Timeout(5), Bulkhead(1, 0, 60)),
         (Timeout(5), Bulkhead(1, 1, 4.9)),

@@ -160,7 +160,8 @@ def test_every_shipped_number_says_why() -> None:
 
 
 def test_no_shipped_transport_repeats_a_number_of_the_defaults_without_need() -> None:
-    _, _, transports = BUILTIN.partition("[database.circuit_breaker]")
+    _, _, rest = BUILTIN.partition("[database.circuit_breaker]")
+    transports, _, _ = rest.partition("[profiles.")
     shared = ("half_open_max_calls", "recovery_multiplier", "minimum_calls", "max_retry_after", "min_per_second")
     assert not [name for name in shared if name in transports]
 
@@ -385,9 +386,9 @@ HIDDEN = "(a str, not shown)"
     [
         ("[databse.retry]", "databse: unknown; did you mean database?"),
         ("[DATABASE]", "DATABASE: unknown; did you mean database?"),
-        ("[zzz]", f"zzz: unknown; allowed: defaults, {', '.join(TRANSPORTS)}, api, services"),
+        ("[zzz]", f"zzz: unknown; allowed: defaults, {', '.join(TRANSPORTS)}, api, services, profiles"),
         ("[database.retri]", "database.retri: unknown; did you mean retry?"),
-        ("[api.retry]", "api.retry: unknown; allowed: rate_limit"),
+        ("[api.retry]", "api.retry: unknown; allowed: rate_limit, profile"),
         ("[database.retry]\nmax_atempts = 3", "database.retry.max_atempts: unknown; did you mean max_attempts?"),
         ("[database.retry.budget]\nrato = 1", "database.retry.budget.rato: unknown; did you mean ratio?"),
         (

@@ -3,6 +3,8 @@
 import json
 import logging
 import math
+import subprocess
+import sys
 from decimal import Decimal
 
 import pytest
@@ -257,3 +259,16 @@ def test_a_shard_that_another_thread_holds_is_swept_in_its_next_turn() -> None:
         limiter.acquire(free, 1, 1)
         clock.now += 60
     assert len(limiter) <= 1
+
+
+def test_the_first_decision_waits_for_no_import() -> None:
+    program = (
+        "import sys\n"
+        "from omnibase_infra.infrastructure.resilience import RateLimiter\n"
+        "limiter = RateLimiter()\n"
+        "before = set(sys.modules)\n"
+        "assert limiter.acquire('ann', 0.5, 2)\n"
+        "print(sorted(set(sys.modules) - before))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
