@@ -24,7 +24,7 @@ export COVERAGE_FILE := $(abspath $(VENV))/.coverage
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-core check bench measure goals docs format lock build clean
+.PHONY: help setup demo browser test test-core check bench measure goals docs format lock build clean
 
 help: ## Show this help
 	@echo 'Each target sets up what it needs, in $(VENV), with $(PYTHON). Both can be given:'
@@ -37,7 +37,13 @@ setup: $(DEV) $(WHEEL) ## Install the package and every tool into the virtual en
 demo: $(DEMO) $(WHEEL) ## Watch the stack carry a real PostgreSQL through a crash (ARGS="--seconds 20")
 	$(BIN)/onex-resilience demo $(ARGS)
 
-test: $(DEV) $(WHEEL) ## Run all tests against the built wheel: the quick ones, those with real servers, coverage
+browser: ## Install the Chromium that opens the simulator's page in tests, where apt-get and root can (Debian)
+	@command -v chromium >/dev/null || \
+	{ command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	echo 'No chromium on PATH: the tests that open a page are skipped. Debian has it as: apt-get install chromium'
+
+test: $(DEV) $(WHEEL) browser ## Run all tests against the built wheel: the quick ones, those with real servers, coverage
 	@rm -f '$(COVERAGE_FILE)' '$(COVERAGE_FILE)'.*
 	$(BIN)/$(TRACED) -m pytest -m 'not integration' $(IN_PARALLEL)
 	$(BIN)/$(TRACED) -m pytest -m integration $(IN_PARALLEL)
@@ -61,7 +67,7 @@ bench: ## Measure us and every peer side by side, in a virtual environment of it
 
 measure: $(PEERS) $(WHEEL)
 	@mkdir -p build
-	$(BIN)/onex-resilience bench --json build/bench.json --html build/bench.html $(ARGS)
+	$(BIN)/onex-resilience bench --json build/bench.json --html build/bench.html --charts build/charts $(ARGS)
 
 goals: $(DEV) $(WHEEL) ## Check our own figures against their goals, and the instructions of a call against the last
 	$(BIN)/python -m benchmarks.instructions
