@@ -19,9 +19,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Self
 
-from benchmarks.measure import Effort, Figure, by_measure
+from benchmarks.measure import PASSTHROUGH, Effort, Figure, by_measure
 from benchmarks.peers import installed
-from benchmarks.peers.peer import Peer
+from benchmarks.peers.peer import Peer, Take
 from benchmarks.success import fine
 
 FAMILY = "keyed"
@@ -30,6 +30,25 @@ _BREATH = 10
 _HITS = 20_000
 _LEAST_SECONDS = 0.1
 _ROOT = Path(__file__).parents[1]
+
+
+def _dictionary(_: int) -> Take:
+    found: dict[str, float] = {}
+
+    def take(key: str) -> bool:
+        found[key] = found.get(key, 0.0) + 1.0
+        return True
+
+    return take
+
+
+_BARE = Peer(
+    label=PASSTHROUGH,
+    module="builtins",
+    distributions=(),
+    keyed_limiter=_dictionary,
+    notes={"keyed_limiter": "no limit: a number a key in a dictionary, the least that it can take"},
+)
 
 
 class _Heartbeat:
@@ -115,7 +134,7 @@ def measure(peers: list[Peer], effort: Effort) -> list[Figure]:
         (what, count, peer)
         for what in ("limiter", "breaker")
         for count in effort.keys
-        for peer in peers
+        for peer in (_BARE, *peers)
         if peer.has(f"keyed_{what}")
     ]
     found = []
@@ -146,7 +165,7 @@ def measure(peers: list[Peer], effort: Effort) -> list[Figure]:
 def main() -> None:
     label, what, count, seconds = sys.argv[1:]
     keys = [f"user-{number}" for number in range(int(count))]
-    [peer] = installed((label,))
+    [peer] = (_BARE,) if label == PASSTHROUGH else installed((label,))
     print(json.dumps(asyncio.run(_decide(peer, what, keys, float(seconds)))))
 
 

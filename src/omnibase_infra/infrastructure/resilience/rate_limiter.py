@@ -111,6 +111,7 @@ class RateLimiter:
         while shards < _MAX_SHARDS and shards * 2 * _KEYS_A_SHARD <= max_keys:
             shards *= 2
         self._shards = tuple(_Shard() for _ in range(shards))
+        self._mask = shards - 1
         self._most = max_keys // shards
         self._next_swept = 0
         self._sweep_at = _ROUND / shards
@@ -165,7 +166,7 @@ class RateLimiter:
             checked_tokens(tokens, checked_limits(rate, capacity).capacity)
             raise
         # A tuple's hash spreads keys that differ in their high bits only, such as ids made from a time.
-        shard = self._shards[hash((key,)) % len(self._shards)]
+        shard = self._shards[hash((key,)) & self._mask]
         with shard.lock:
             reading = self._clock()
             now = reading - self._origin
