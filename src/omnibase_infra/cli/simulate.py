@@ -102,10 +102,10 @@ def _simulate(parser: CommandParser, given: argparse.Namespace) -> int:
 
     if given.target is None or given.scenario is None:
         parser.error("give a transport and a --scenario, as in: database --scenario failover; --list shows all")
-    if given.png is not None and find_spec("matplotlib") is None:
-        parser.error("argument --png: needs matplotlib: pip install 'onex-resilience[simulator]'")
     if given.png is not None and Path(given.png).suffix.lower() not in _PICTURES:
         parser.error(f"argument --png: must end in {', '.join(_PICTURES)}")
+    if given.png is not None and find_spec("matplotlib") is None:
+        parser.error("argument --png: needs matplotlib: pip install 'onex-resilience[simulator]'")
     check_folders(parser, json=given.json, html=given.html, png=given.png)
     scenario = read_scenario(given.scenario, given.target, given.seconds, given.from_trace)
     checks = _checks(given.checks, scenario, given.from_trace)
