@@ -21,6 +21,7 @@ from omnibase_infra.errors import InfraUnavailableError
 from omnibase_infra.infrastructure.resilience import close_shared_circuits, create_database_circuit_breaker
 from omnibase_infra.infrastructure.resilience.observers import add_observer
 from omnibase_infra.infrastructure.resilience.shared_state.circuit_store import circuit_keys
+from omnibase_infra.testing import reset_policies
 
 pytestmark = pytest.mark.integration
 valkey = pytest.importorskip("valkey", reason="valkey is not installed")
@@ -84,6 +85,15 @@ def is_refused(breaker) -> bool:
 
 def kinds(heard) -> list[EnumResilienceEvent]:
     return [event.kind for event in heard if event.kind in (LOST, BACK)]
+
+
+def test_a_test_that_begins_anew_closes_the_circuit_for_nobody_else(server):
+    first, second = worker(server.port, "orders"), worker(server.port, "orders")
+    second.trip()
+    until(lambda: first.opened)
+    reset_policies()
+    assert first.closed
+    until(lambda: first.opened)  # so the store says
 
 
 def test_a_trip_is_heard_by_every_worker_before_anything_failed_there(server):

@@ -1,12 +1,14 @@
-"""What a worker makes of what the store says; its link is never begun, so nothing else says anything."""
+"""What a worker makes of what the store says; there is none, so nothing else says anything."""
 
 from __future__ import annotations
+
+from collections.abc import Generator
 
 import pytest
 from tests.support.circuits import Clock
 
 from omnibase_infra.enums import EnumCircuitState
-from omnibase_infra.infrastructure.resilience import InfrastructureCircuitBreaker
+from omnibase_infra.infrastructure.resilience import InfrastructureCircuitBreaker, close_shared_circuits
 from omnibase_infra.infrastructure.resilience.observers import add_observer
 from omnibase_infra.infrastructure.resilience.shared_state.circuit_store import Reading
 from omnibase_infra.models.resilience import ModelCircuitBreakerConfig, ModelSharedCircuitConfig
@@ -30,8 +32,10 @@ class Worker:
 
 
 @pytest.fixture
-def worker() -> Worker:
-    return Worker()
+def worker() -> Generator[Worker]:
+    close_shared_circuits()
+    yield Worker()
+    close_shared_circuits()  # what is tripped looks for the store, and would tell the observers of a later test
 
 
 def test_open_elsewhere_is_open_here_for_what_is_left(worker):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar, cast
 from weakref import WeakSet
 
-from omnibase_infra.utils.util_ambient import Resettable, set_ambient
+from omnibase_infra.utils.util_ambient import Resettable, beginning_anew, set_ambient
 
 if TYPE_CHECKING:
     from omnibase_infra.infrastructure.resilience.decorate import Guard
@@ -75,7 +75,7 @@ class _StandIn:
         if adopted:
             from omnibase_infra.infrastructure.resilience.observers.dispatch import unheard
 
-            with unheard():
+            with unheard(), beginning_anew():
                 for policy in adopted:
                     policy.reset()
 

@@ -7,7 +7,8 @@ no indirection. So it has to be set before the policies are made, which is why t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 G = TypeVar("G")
@@ -43,6 +44,21 @@ class Ambient(Protocol):
 
 current: Ambient | None = None
 """What a policy that is made now goes by; None in production."""
+
+
+is_beginning_anew = False
+"""Whether the policies are being reset for a test: then nothing is said to the store that they share with others."""
+
+
+@contextmanager
+def beginning_anew() -> Generator[None]:
+    """Have the resets in this block concern this process alone; in one thread at a time."""
+    global is_beginning_anew  # noqa: PLW0603 - a process has one such moment
+    is_beginning_anew = True
+    try:
+        yield
+    finally:
+        is_beginning_anew = False
 
 
 def set_ambient(ambient: Ambient | None) -> Ambient | None:

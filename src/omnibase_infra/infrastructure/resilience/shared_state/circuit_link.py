@@ -30,6 +30,7 @@ from omnibase_infra.infrastructure.resilience.shared_state.circuit_store import 
     family_of,
 )
 from omnibase_infra.infrastructure.resilience.shared_state.clients import blocking_client, close_client, package_for
+from omnibase_infra.utils import util_ambient
 from omnibase_infra.utils.util_store_url import is_cluster_url, shown_url
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class CircuitLink:
 
     def post(self, step: Step, answer: _Answer) -> None:
         """Take a step soon; `answer` hears what came of it. While the store cannot be reached nothing is kept."""
-        if self.is_up:
+        if self.is_up and not util_ambient.is_beginning_anew:
             self._queue.put((step, answer))
 
     def close(self, timeout: float) -> None:
