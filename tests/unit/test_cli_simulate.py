@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -386,9 +387,11 @@ def test_a_policy_can_be_switched_off() -> None:
 def test_ctrl_c_ends_it_quietly_with_its_processes(command: list[str], processes: str, folder: Path) -> None:
     (folder / "long.toml").write_text(SCENARIO.replace("seconds = 6", "seconds = 100000"))
     arguments = [*command, "database", "--scenario", "long.toml", "--processes", processes]
-    code = f"import sys; from omnibase_infra.cli.main import main; print(flush=True); sys.exit(main({arguments}))"
+    # What was started in the background, as a test run may be, ignores the signal until told otherwise.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    runs = f"import sys; from omnibase_infra.cli.main import main; print(flush=True); sys.exit(main({arguments}))"
     with subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", f"{heeds}; {runs}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -398,7 +401,11 @@ def test_ctrl_c_ends_it_quietly_with_its_processes(command: list[str], processes
         process.stdout.readline()
         time.sleep(1.5)
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=20)  # until nobody holds the pipes any more
+        try:
+            out, err = process.communicate(timeout=20)  # until nobody holds the pipes any more
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert (process.returncode, out, err) == (130, "", "")
 
 
