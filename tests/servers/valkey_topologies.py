@@ -54,7 +54,15 @@ class Watched:
         """Have the replica made the primary while that lives; the sentinel first has to know the replica well."""
         until(lambda: _is_done(lambda: self.sentinel.command_line("SENTINEL", "FAILOVER", SERVICE)))
         until(self.promoted)
-        until(lambda: "role:slave" in self.primary.command_line("INFO", "replication"))
+        until(self._demoted)
+
+    def _demoted(self) -> bool:
+        import valkey
+
+        try:
+            return "role:slave" in self.primary.command_line("INFO", "replication")
+        except valkey.ConnectionError:  # it hangs up on everybody as it changes its role
+            return False
 
     def promoted(self) -> bool:
         """Whether the sentinel has made the replica the primary."""
