@@ -208,7 +208,7 @@ def test_frozen_and_then_killed_broker(own_broker: KafkaServer) -> None:
     own_broker.pause()
     error = raised_by(lambda: admin.list_topics(timeout=TIMEOUT))
     if failure_of(error).code == str(KafkaError._TRANSPORT):
-        check(REFUSED, error, KafkaError._TRANSPORT)  # on a busy machine the client's own bound of a request comes first
+        check(REFUSED, error, KafkaError._TRANSPORT)  # on a busy machine its own bound of a request comes first
     else:
         check(SILENT, error, KafkaError._TIMED_OUT)
     check(UNDELIVERED, raised_by(deliver, client), KafkaError._MSG_TIMED_OUT)
